@@ -1,0 +1,23 @@
+"Fixtures: the real data where it can be had, and made-up ratings everywhere."
+import numpy as np
+import pandas as pd
+import pytest
+
+from movielens_ce.data import load_ml100k
+
+
+@pytest.fixture(scope='session')
+def ml():
+    "MovieLens-100K; the tests that need it are skipped, with the reason, where it cannot be fetched."
+    try: return load_ml100k()
+    except (FileNotFoundError, ValueError) as e: pytest.skip(f'needs MovieLens-100K: {e}')
+
+
+@pytest.fixture(scope='session')
+def made_up():
+    "600 ratings of 30 users and 40 items on half-stars, with a taste in them."
+    rng = np.random.default_rng(0)
+    pairs = rng.permutation([(u, i) for u in range(30) for i in range(40)])[:600]
+    score = 3 + rng.normal(size=30)[pairs[:, 0]]*.7 + rng.normal(size=40)[pairs[:, 1]]*.7
+    return pd.DataFrame(dict(user=pairs[:, 0] + 100, item=pairs[:, 1] + 1000, rating=(score.clip(.5, 5)*2).round()/2,
+                             timestamp=rng.permutation(600)))
