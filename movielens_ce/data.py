@@ -372,7 +372,7 @@ def hold_out(
     rest, held = random_split(seed, frac, len(rows))
     return np.asarray(rows)[rest], np.asarray(rows)[held]
 
-# %% ../nbs/00_data.ipynb #54402762
+# %% ../nbs/00_data.ipynb #e39e73b3
 def _encode(classes, ids):
     "Row numbers int64 of `ids` in the vocabulary `classes`; 0 where it does not have one."
     return torch.from_numpy(pd.Index(list(classes[1:])).get_indexer(ids) + 1)
@@ -384,7 +384,8 @@ class RatingDataset(TensorDataset):
         self.classes, self.scale, self.target, self.rating_name = classes, scale, target, rating
         self.cat_names, self.vocab = list(classes), [int(o) if o.is_integer() else o for o in scale.levels]
         x = torch.stack([_encode(c, df[n]) for n, c in classes.items()], 1)
-        if rating not in df: y = torch.zeros(len(df), 1)        # nothing known: pairs to predict
+        self.has_ratings = rating in df
+        if not self.has_ratings: y = torch.zeros(len(df), 1, dtype=torch.int64 if target == 'class' else torch.float32)   # pairs to predict
         elif target == 'class': y = torch.from_numpy(scale.to_class(df[[rating]]))
         else: y = torch.from_numpy(df[[rating]].to_numpy(np.float32, copy=True))
         super().__init__(x, y)

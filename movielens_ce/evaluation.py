@@ -42,7 +42,7 @@ def decode(
     if decoder == 'mode': return scale.to_rating(probs.argmax(axis=1))
     raise ValueError(f"decoder must be 'mean', 'median' or 'mode', not {decoder!r}")
 
-# %% ../nbs/05_evaluation.ipynb #417b6938
+# %% ../nbs/05_evaluation.ipynb #f5498afb
 @dataclass(frozen=True)
 class Predictions:
     "What a model says of some rows and what happened: all that scoring needs."
@@ -67,7 +67,7 @@ class Predictions:
 def outputs(
     model, # A module, or a fastai `Learner`
     dl, # A loader of `rating_dls`, not shuffled
-) -> tuple: # (outputs `[n]` or `[n, K]`, true ratings `[n]`), float64 arrays
+) -> tuple: # (outputs `[n]` or `[n, K]`, true ratings `[n]`, NaN where the frame had none), float64 arrays
     "What `model` says of the rows of `dl`, in evaluation mode and in their order, and the ratings they have."
     model = getattr(model, 'model', model)
     was_training = model.training
@@ -77,8 +77,8 @@ def outputs(
     pairs = [(model(*b[:-1]).double().cpu(), b[-1].cpu()) for b in dl]
     model.train(was_training)
     out, y = (torch.cat(o).numpy() for o in zip(*pairs))
-    y = y.reshape(-1)
-    return out[:, 0] if out.ndim == 2 and out.shape[1] == 1 else out, dl.scale.to_rating(y) if dl.target == 'class' else y.astype(float)
+    y = y.reshape(-1) if dl.has_ratings else np.full(len(y), np.nan)
+    return out[:, 0] if out.ndim == 2 and out.shape[1] == 1 else out, dl.scale.to_rating(y) if dl.target == 'class' and dl.has_ratings else y.astype(float)
 
 def fit_width(
     model, # A model that predicts ratings: a module, or a fastai `Learner`
