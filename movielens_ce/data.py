@@ -412,7 +412,7 @@ class RatingDataset(TensorDataset):
         ids = {n: np.array(list(c), dtype=object)[x[:, i]] for i, (n, c) in enumerate(self.classes.items())}
         return pd.DataFrame(ids | {self.rating_name: self.scale.to_rating(y) if self.target == 'class' else y})
 
-# %% ../nbs/00_data.ipynb #b274b9a0
+# %% ../nbs/00_data.ipynb #c6c5c178
 class RatingDL(DataLoader):
     "A fastai `DataLoader` over a `RatingDataset`: slices tensors, shows every row exactly once an epoch."
     def get_idxs(self):
@@ -423,12 +423,16 @@ class RatingDL(DataLoader):
     def _joined(self): return self.shuffle and not self.drop_last and self.n > self.bs and self.n % self.bs == 1
     def __len__(self): return super().__len__() - self._joined
 
+    def chunks(self,
+        idxs:torch.Tensor, # Row numbers in the order of an epoch, `[..., n]`
+    ) -> tuple: # As many tensors as batches, `[..., bs]`
+        "The row numbers of each batch, along the last dimension."
+        cut = idxs.split(self.bs, dim=-1)
+        return (*cut[:-2], idxs[..., -self.bs - 1:]) if self._joined else cut[:len(self)]
+
     def __iter__(self):
         tensors = self.dataset.to(self.device).tensors
-        idxs = torch.as_tensor(self.get_idxs()).to(tensors[0].device)
-        batches = idxs.split(self.bs)
-        if self._joined: batches = (*batches[:-2], idxs[-self.bs - 1:])
-        for b in batches[:len(self)]: yield tuple(t[b] for t in tensors)
+        for b in self.chunks(torch.as_tensor(self.get_idxs()).to(tensors[0].device)): yield tuple(t[b] for t in tensors)
 
     def new(self, dataset=None, cls=None, **kwargs):
         "The same loader over `dataset` (a frame, too), with other settings where given."

@@ -5,14 +5,19 @@
 # %% auto #0
 __all__ = ['one_cycle', 'fit_one_cycle']
 
-# %% ../nbs/04_training.ipynb #6824a0b5
+# %% ../nbs/04_training.ipynb #076319e1
+import copy
 import math
 import time
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from fastai.torch_core import norm_bias_params
 from fastprogress.fastprogress import progress_bar
+from torch import nn
+from torch.func import vmap
+from torch.optim.adamw import adamw
 
 from .losses import LOSSES
 
@@ -29,66 +34,187 @@ def one_cycle(
     "A hyperparameter on the one-cycle schedule: half a cosine to the middle, half a cosine to the end."
     return _cos(start, middle, pct/pct_start) if pct < pct_start else _cos(middle, end, (pct - pct_start)/(1 - pct_start))
 
-# %% ../nbs/04_training.ipynb #50409049
+# %% ../nbs/04_training.ipynb #3809e019
 class _OneCycleAdam:
-    "torch's fused AdamW with fastai's constants, the norms and biases of `model` left undecayed."
-    def __init__(self, model, wd, sqr_mom=0.99, eps=1e-5):
-        spared = {id(p) for p in norm_bias_params(model) if isinstance(p, torch.Tensor)}
-        params = [p for p in model.parameters() if p.requires_grad]
-        groups = [dict(params=[p for p in params if (id(p) in spared) == no_wd], weight_decay=0. if no_wd else wd) for no_wd in (False, True)]
-        self.opt = torch.optim.AdamW([g for g in groups if g['params']], eps=eps, betas=(0.9, sqr_mom), fused=True)
-        self.sqr_mom, self.n = sqr_mom, 0
+    "fastai's AdamW on a list of tensors; `wd` only for those in `decayed`. Parameters that get no gradient at the first step are left out."
+    def __init__(self, params, decayed, wd, sqr_mom=0.99, eps=1e-5):
+        self.params, self.decayed, self.wd, self.sqr_mom, self.eps, self.n = params, decayed, wd, sqr_mom, eps, 0
 
-    def step(self, lr, mom):
-        "One step with the gradients that the parameters have; counts them in `n`."
-        for g in self.opt.param_groups: g['lr'], g['betas'] = lr, (mom, self.sqr_mom)
-        self.opt.step()
-        self.opt.zero_grad()
+    def _start(self, grads):
+        "Groups of (indices, weight decay, parameters, two moments, step counts) with one weight decay each."
+        used = [i for i, g in enumerate(grads) if g is not None]
+        groups = {wd: [i for i in used if (self.wd if self.decayed[i] else 0.) == wd] for wd in {self.wd, 0.}}
+        self.groups = [(ids, wd, [self.params[i] for i in ids], *([torch.zeros_like(self.params[i]) for i in ids] for _ in range(2)),
+                        [torch.zeros((), device=self.params[i].device) for i in ids]) for wd, ids in groups.items() if ids]
+
+    @torch.no_grad()
+    def step(self,
+        grads, # A gradient, or None, for each parameter
+        lr:float, # Learning rate of this step
+        mom:float, # Momentum of this step
+    ):
+        "One step."
+        if not self.n: self._start(grads)
         self.n += 1
+        for ids, wd, params, avg, sqr, steps in self.groups:
+            adamw(params, [grads[i].contiguous() for i in ids], avg, sqr, [], steps, fused=True, amsgrad=False, maximize=False,
+                  lr=lr, beta1=mom, beta2=self.sqr_mom, weight_decay=wd, eps=self.eps)
 
-# %% ../nbs/04_training.ipynb #cece139d
-@torch.no_grad()
-def _valid_loss(model, dl, loss_func):
-    "Mean loss over the rows of `dl`, in evaluation mode."
-    model.eval()
-    losses = [(loss_func(model(*b[:-1]), b[-1]), len(b[-1])) for b in dl]
-    return float(sum(l*n for l, n in losses)/sum(n for _, n in losses))
+# %% ../nbs/04_training.ipynb #e16caa70
+class _StackedEmbedding(nn.Module):
+    "The embeddings `layers` as one: rows `i*n … (i+1)*n − 1` of the batch belong to member `i`."
+    def __init__(self, layers):
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([l.weight.detach() for l in layers]))
+        n_members, n, _ = self.weight.shape
+        self.register_buffer('offset', torch.arange(n_members)[:, None]*n, persistent=False)
+
+    def forward(self, rows):
+        return F.embedding((rows.view(len(self.weight), -1) + self.offset).view(rows.shape), self.weight.flatten(0, 1))
+
+class _StackedLinear(nn.Module):
+    "The linear layers `layers` as one batched product."
+    def __init__(self, layers):
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([l.weight.detach() for l in layers]))
+        self.bias = None if layers[0].bias is None else nn.Parameter(torch.stack([l.bias.detach() for l in layers]))
+
+    def forward(self, x):
+        z = x.view(len(self.weight), -1, x.shape[-1])
+        z = z @ self.weight.mT if self.bias is None else torch.baddbmm(self.bias[:, None], z, self.weight.mT)
+        return z.flatten(0, 1)
+
+_STACKED = {nn.Embedding: _StackedEmbedding, nn.Linear: _StackedLinear}
+
+def _stack_models(models):
+    "One module that computes all of `models`, batch after batch. Raises `ValueError` where that cannot be."
+    if len({tuple((n, t.shape, t.dtype) for n, t in m.state_dict().items()) for m in models}) > 1:
+        raise ValueError('models of a stack must have the same shapes: make their loaders with full_vocab=True')
+    stacked = copy.deepcopy(models[0])
+    for name, layer in list(stacked.named_modules()):
+        kind = next((k for k in _STACKED if isinstance(layer, k)), None)
+        if kind: stacked.set_submodule(name, _STACKED[kind]([m.get_submodule(name) for m in models]))
+        elif [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
+            raise ValueError(f'a stack can have Embedding and Linear layers, not {type(layer).__name__}: train these models one by one')
+    return stacked
+
+def _spared(model):
+    "Names of the parameters that do not decay: biases and norms."
+    ids = {id(p) for p in norm_bias_params(model) if isinstance(p, torch.Tensor)}
+    return {name for name, p in model.named_parameters() if id(p) in ids}
+
+class _One:
+    "A single model: what the loop asks of whatever it trains."
+    def __init__(self, model, dls, loss_func):
+        self.model, self.dls, self.loss_func, spared = model.to(dls.device or 'cpu'), dls, loss_func, _spared(model)
+        named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+        self.params, self.decayed = [p for _, p in named], [n not in spared for n, _ in named]
+
+    def batches(self): return self.dls.train
+    def losses(self, b): return self.loss_func(self.model(*b[:-1]), b[-1])
+    def finish(self): self.model.eval()
+
+    @torch.no_grad()
+    def valid_losses(self):
+        self.model.eval()
+        losses = [(self.losses(b), len(b[-1])) for b in self.dls.valid]
+        return [float(sum(l*n for l, n in losses)/sum(n for _, n in losses))]
+
+class _Stack(_One):
+    "Models of one shape, trained at once on loaders of one length."
+    def __init__(self, models, dls, loss_func, seeds):
+        if len({(d.train.n, d.train.bs, d.train.drop_last, d.target) for d in dls}) > 1:
+            raise ValueError('the loaders of a stack must have the same number of training rows, batch size and target')
+        super().__init__(_stack_models(models), dls[0], loss_func)
+        self.members, self.all_dls = models, dls
+        self.generators = [None if s is None else torch.Generator().manual_seed(s) for s in seeds]
+        distinct = list({id(d): d for d in dls}.values())                       # members on the same loaders share their tensors
+        self.tensors = [torch.cat(t) for t in zip(*(d.train_ds.to(d.device).tensors for d in distinct))]
+        self.offsets = [[id(o) for o in distinct].index(id(d))*d.train.n for d in dls]
+
+    def batches(self):
+        dl = self.dls.train
+        idxs = torch.stack([torch.randperm(dl.n, generator=g) + o for g, o in zip(self.generators, self.offsets)]).to(self.tensors[0].device)
+        for rows in dl.chunks(idxs): yield tuple(t[rows.flatten()] for t in self.tensors)
+
+    def losses(self, b):
+        apart = lambda t: t.view(len(self.members), -1, *t.shape[1:])
+        return vmap(self.loss_func)(apart(self.model(*b[:-1])), apart(b[-1]))
+
+    @torch.no_grad()
+    def finish(self):
+        "Gives each member its weights."
+        for name, p in self.model.named_parameters():
+            for m, w in zip(self.members, p): m.get_parameter(name).copy_(w)
+        for m in self.members: m.eval()
+
+    def valid_losses(self):
+        self.finish()
+        return [_One(m, d, self.loss_func).valid_losses()[0] for m, d in zip(self.members, self.all_dls)]
+
+# %% ../nbs/04_training.ipynb #e567910d
+def _check_finite(losses, n_before):
+    "Raises `FloatingPointError` naming the first step whose loss is not finite."
+    bad = ~torch.isfinite(losses).all(dim=1)
+    if bad.any():
+        step = int(bad.int().argmax())
+        raise FloatingPointError(f'the loss is {losses[step][~torch.isfinite(losses[step])][0].item()} at step {n_before + step + 1}: '
+                                 'try a lower lr_max, and look for infinite weights or targets')
+
+def _smooth(losses, avg, beta=0.98):
+    "fastai's smoothed training loss: exponential averages of the rows of `losses`, going on from `avg`."
+    for l in losses.double().numpy(): avg = beta*avg + (1 - beta)*l
+    return avg
+
+def _fit(trainee, n_epoch, n_iter, schedule, wd, progress):
+    "The loop; returns the rows of the history."
+    opt, smooth, history, start = _OneCycleAdam(trainee.params, trainee.decayed, wd), 0., [], time.perf_counter()
+    bar = progress_bar(range(n_epoch*n_iter), leave=False) if progress else None
+    if bar: bar.update(0)
+    try:
+        for epoch in range(n_epoch):
+            trainee.model.train()
+            pct, losses = epoch/n_epoch, []
+            for b in trainee.batches():
+                loss = trainee.losses(b)
+                opt.step(torch.autograd.grad(loss.sum(), trainee.params, allow_unused=True), *schedule(pct))
+                losses.append(loss.detach())
+                pct += 1/(n_iter*n_epoch)
+                if bar: bar.update(opt.n)
+            losses = torch.stack(losses).reshape(len(losses), -1).cpu()
+            _check_finite(losses, opt.n - len(losses))
+            smooth = _smooth(losses, smooth)
+            seconds = time.perf_counter() - start
+            history += [(epoch, i, t/(1 - 0.98**opt.n), v, seconds) for i, (t, v) in enumerate(zip(smooth, trainee.valid_losses()))]
+    finally: trainee.finish()
+    return history
 
 def fit_one_cycle(
-    model:torch.nn.Module, # Trained in place; left on the device of `dls`
-    dls, # `DataLoaders` with batches `(x_cat, y)` or `(x_cat, x_cont, y)`
+    model, # A module, trained in place and left on the device of `dls`; or a list of them, trained at once
+    dls, # `DataLoaders` of `rating_dls`; or a list of them, one for each module
     n_epoch:int, # Passes over the training rows
     lr_max:float, # Highest learning rate
     wd:float=0.01, # Decoupled weight decay; biases and norms are left out
     loss_func=None, # `(output, target) -> scalar`; None: `mse` or `cross_entropy`, as the targets of `dls` ask
-    seed:int=None, # Seeds the order of batches and dropout, leaving torch's own state as it was; None: go on from that state
+    seed=None, # Seeds the order of batches and dropout, leaving torch's own state as it was; a list for a list of modules; None: go on from that state
     div:float=25., # The learning rate starts at `lr_max/div`
     div_final:float=1e5, # … and ends at `lr_max/div_final`
     pct_start:float=0.25, # Share of steps that warm up
     moms:tuple=(0.95, 0.85, 0.95), # Momentum at the start, at `pct_start` and at the end
     progress:bool=True, # Whether to show a progress bar
-) -> pd.DataFrame: # One row an epoch: train_loss (smoothed as fastai does), valid_loss, seconds
-    "Trains `model` by the one-cycle policy, step by step as fastai's `Learner.fit_one_cycle` does. Raises `FloatingPointError` when the loss is not finite."
+) -> pd.DataFrame: # One row an epoch: train_loss (smoothed as fastai does), valid_loss, seconds since the start; for a list a column member, too
+    """Trains by the one-cycle policy, step by step as fastai's `Learner.fit_one_cycle` does. Raises `FloatingPointError` when a loss is not finite, naming the step.
+    Interrupted, it leaves modules that work, with the weights that they had reached."""
     if n_epoch < 1: raise ValueError(f'n_epoch must be at least 1, not {n_epoch}')
-    with torch.random.fork_rng(enabled=seed is not None):
-        if seed is not None: torch.manual_seed(seed)
-        return _fit(model, dls, n_epoch, loss_func or LOSSES[dls.target], wd, progress,
-                    lambda pct: (one_cycle(pct, lr_max/div, lr_max, lr_max/div_final, pct_start), one_cycle(pct, *moms, pct_start)))
-
-def _fit(model, dls, n_epoch, loss_func, wd, progress, schedule):
-    model.to(dls.device or 'cpu')
-    opt, n_iter, smooth, history, start = _OneCycleAdam(model, wd), len(dls.train), 0., [], time.perf_counter()
-    for epoch in progress_bar(range(n_epoch), leave=False) if progress else range(n_epoch):
-        model.train()
-        pct = epoch/n_epoch
-        for b in dls.train:
-            loss = loss_func(model(*b[:-1]), b[-1])
-            loss.backward()
-            opt.step(*schedule(pct))
-            smooth = torch.lerp(loss.detach(), smooth, 0.98) if opt.n > 1 else 0.02*loss.detach()
-            pct += 1/(n_iter*n_epoch)
-        train_loss = float(smooth)/(1 - 0.98**opt.n)
-        if not math.isfinite(train_loss):
-            raise FloatingPointError(f'the loss is {train_loss} after step {opt.n}: try a lower lr_max')
-        history.append((epoch, train_loss, _valid_loss(model, dls.valid, loss_func), time.perf_counter() - start))
-    return pd.DataFrame(history, columns=['epoch', 'train_loss', 'valid_loss', 'seconds'])
+    many = isinstance(model, (list, tuple))
+    all_dls = list(dls) if isinstance(dls, (list, tuple)) else [dls]*(len(model) if many else 1)
+    seeds = list(seed) if isinstance(seed, (list, tuple)) else [seed]*len(all_dls)
+    if many and not len(model) == len(all_dls) == len(seeds): raise ValueError(f'{len(model)} models, {len(all_dls)} loaders and {len(seeds)} seeds do not match')
+    loss_func = loss_func or LOSSES[all_dls[0].target]
+    schedule = lambda pct: (one_cycle(pct, lr_max/div, lr_max, lr_max/div_final, pct_start), one_cycle(pct, *moms, pct_start))
+    with torch.random.fork_rng(enabled=seeds[0] is not None):
+        if seeds[0] is not None: torch.manual_seed(seeds[0])
+        trainee = _Stack(model, all_dls, loss_func, seeds) if many else _One(model, dls, loss_func)
+        history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, wd, progress)
+    history = pd.DataFrame(history, columns=['epoch', 'member', 'train_loss', 'valid_loss', 'seconds'])
+    return history if many else history.drop(columns='member')

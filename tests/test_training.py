@@ -1,0 +1,75 @@
+"fit_one_cycle on every model of the package: alone, in stacks, interrupted, on a GPU."
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from movielens_ce.comparison import MODELS
+from movielens_ce.data import random_split, rating_dls
+from movielens_ce.training import fit_one_cycle
+
+OURS = [m for m, e in MODELS.items() if e.fit == 'loop']
+
+
+def loaders(made_up, name, device='cpu', seed=0):
+    return rating_dls(made_up, random_split(seed, n=len(made_up)), target=MODELS[name].target, bs=16, device=device, full_vocab=True)
+
+
+def build(name, dls, seed):
+    torch.manual_seed(seed)
+    return MODELS[name].build(dls)
+
+
+def difference(a, b): return max(float((p.cpu() - q.cpu()).detach().abs().max()) for p, q in zip(a.parameters(), b.parameters()))
+
+
+@pytest.mark.parametrize('name', OURS)
+def test_stack_of_seeds_and_folds_equals_single_runs(name, made_up):
+    folds = [loaders(made_up, name, seed=s) for s in (0, 0, 5)]
+    folds[1] = folds[0]
+    alone, stack = ([build(name, d, s) for s, d in enumerate(folds)] for _ in range(2))
+    one = [fit_one_cycle(m, d, 3, 1e-2, wd=.1, seed=s, progress=False) for s, (m, d) in enumerate(zip(alone, folds))]
+    many = fit_one_cycle(stack, folds, 3, 1e-2, wd=.1, seed=[0, 1, 2], progress=False)
+    for s in range(3):
+        assert difference(alone[s], stack[s]) < 1e-5
+        np.testing.assert_allclose(many[many.member == s][['train_loss', 'valid_loss']], one[s][['train_loss', 'valid_loss']], atol=1e-5)
+
+
+def test_stack_refuses_layers_that_it_cannot_hold(made_up):
+    dls = loaders(made_up, 'nn')
+
+    class Normed(nn.Module):
+        def __init__(self): super().__init__(); self.emb, self.norm = nn.Embedding(dls.n_users, 1), nn.BatchNorm1d(1)
+        def forward(self, x): return self.norm(self.emb(x[:, 0]))
+    with pytest.raises(ValueError, match='not BatchNorm1d'): fit_one_cycle([Normed(), Normed()], dls, 1, 1e-3)
+    other = rating_dls(made_up.head(300), random_split(0, n=300), bs=16, device='cpu')
+    with pytest.raises(ValueError, match='same number of training rows'):
+        fit_one_cycle([build('nn', dls, 0), build('nn', dls, 1)], [dls, other], 1, 1e-3)
+
+
+def test_tuple_batches_of_tabular_loaders(made_up):
+    "Batches of three, as TabularDataLoaders make them, train as well."
+    from fastai.tabular.all import Categorify, CategoryBlock, TabularDataLoaders
+    dls = TabularDataLoaders.from_df(made_up[['user', 'item', 'rating']], procs=[Categorify], cat_names=['user', 'item'], y_names=['rating'],
+                                     y_block=CategoryBlock, valid_idx=list(range(100)), bs=16, device=torch.device('cpu'))
+    from movielens_ce.losses import cross_entropy
+    from movielens_ce.models import DotProductBiasCE
+    model = DotProductBiasCE(len(dls.classes['user']), len(dls.classes['item']), 4, len(dls.vocab))
+    losses = fit_one_cycle(model, dls, 3, 1e-2, loss_func=lambda out, y: cross_entropy(out, y.long()), progress=False)
+    assert losses.valid_loss.iloc[-1] < np.log(len(dls.vocab))
+
+
+def test_progress_bar_changes_nothing(made_up, capsys):
+    dls = loaders(made_up, 'dot')
+    a, b = build('dot', dls, 0), build('dot', dls, 0)
+    fit_one_cycle(a, dls, 2, 1e-2, seed=0, progress=True)
+    fit_one_cycle(b, dls, 2, 1e-2, seed=0, progress=False)
+    assert difference(a, b) == 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+@pytest.mark.parametrize('name', OURS)
+def test_cuda_reaches_the_same_loss(name, made_up):
+    losses = [fit_one_cycle(build(name, d, 0).to(d.device), d, 3, 1e-2, seed=0, progress=False).valid_loss.iloc[-1]
+              for d in (loaders(made_up, name, device) for device in ('cpu', 'cuda'))]
+    assert abs(losses[0] - losses[1]) < .02
