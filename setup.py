@@ -22,5 +22,5 @@ setup(
     ],
     packages=find_packages(include=[cfg['lib_path']]),
     install_requires=cfg['requirements'].split(),
-    extras_require={'dev': cfg['dev_requirements'].split()},
+    extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('dev', 'bench')},
 )

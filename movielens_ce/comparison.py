@@ -7,7 +7,7 @@ __all__ = ['MODELS', 'DEFAULT_MODELS', 'SHOWN', 'Entry', 'make_fold', 'Run', 'ru
            'results_frame', 'write_results', 'write_figure', 'prepare_out', 'iter_runs', 'compare', 'summary',
            'summary_markdown']
 
-# %% ../nbs/06_comparison.ipynb #ab62a4e2
+# %% ../nbs/06_comparison.ipynb #d79f84ea
 import hashlib
 import itertools
 import json
@@ -18,7 +18,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
@@ -88,7 +88,7 @@ def _known(models):
     for m in models:
         if m not in MODELS: raise ValueError(f'unknown model {m!r}: use {", ".join(MODELS)}')
 
-# %% ../nbs/06_comparison.ipynb #d5c0eee6
+# %% ../nbs/06_comparison.ipynb #f6fe33a6
 @dataclass(frozen=True)
 class Run:
     "What came of training one model on one fold with one seed."
@@ -132,7 +132,7 @@ def run_one(
 ) -> Run:
     "Trains one model on one fold with one seed and predicts the fold's test rows. On one thread, so that it can be repeated."
     _known([model])
-    entry = MODELS[model] if n_epoch is None else Entry(**{**MODELS[model].__dict__, 'n_epoch': n_epoch})
+    entry = MODELS[model] if n_epoch is None else replace(MODELS[model], n_epoch=n_epoch)
     train, test = make_fold(fold, ratings)
     scale = RatingScale.from_ratings(ratings.rating)
     threads = torch.get_num_threads()

