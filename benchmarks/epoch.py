@@ -27,7 +27,7 @@ def loop_epoch(dls, progress=False):
 
 
 def fused_epoch(dls):
-    "A floor: gradients written out by hand and Adam in one compiled function, the same sums in the same order, no autograd and no Python between them."
+    "A floor: gradients written out by hand and Adam in one compiled function, the same formulas, no autograd and no Python between them."
     model = DotProductBias.from_dls(dls)
     params = [p.detach().clone() for p in model.parameters()]
     moments = [(torch.zeros_like(p), torch.zeros_like(p)) for p in params]

@@ -219,6 +219,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'movielens_ce.training._fit': ('training.html#_fit', 'movielens_ce/training.py'),
                                        'movielens_ce.training._smooth': ('training.html#_smooth', 'movielens_ce/training.py'),
                                        'movielens_ce.training._spared': ('training.html#_spared', 'movielens_ce/training.py'),
+                                       'movielens_ce.training._stack': ('training.html#_stack', 'movielens_ce/training.py'),
                                        'movielens_ce.training._stack_models': ('training.html#_stack_models', 'movielens_ce/training.py'),
                                        'movielens_ce.training.fit_one_cycle': ('training.html#fit_one_cycle', 'movielens_ce/training.py'),
                                        'movielens_ce.training.one_cycle': ('training.html#one_cycle', 'movielens_ce/training.py')}}}

@@ -60,12 +60,16 @@ class _OneCycleAdam:
             adamw(params, [grads[i].contiguous() for i in ids], avg, sqr, [], steps, fused=True, amsgrad=False, maximize=False,
                   lr=lr, beta1=mom, beta2=self.sqr_mom, weight_decay=wd, eps=self.eps)
 
-# %% ../nbs/04_training.ipynb #e16caa70
+# %% ../nbs/04_training.ipynb #06d5edd8
+def _stack(tensors):
+    "One parameter of the parameters of the members; frozen where theirs are."
+    return nn.Parameter(torch.stack([t.detach() for t in tensors]), requires_grad=tensors[0].requires_grad)
+
 class _StackedEmbedding(nn.Module):
     "The embeddings `layers` as one: rows `i*n … (i+1)*n − 1` of the batch belong to member `i`."
     def __init__(self, layers):
         super().__init__()
-        self.weight = nn.Parameter(torch.stack([l.weight.detach() for l in layers]))
+        self.weight = _stack([l.weight for l in layers])
         n_members, n, _ = self.weight.shape
         self.register_buffer('offset', torch.arange(n_members)[:, None]*n, persistent=False)
 
@@ -76,8 +80,8 @@ class _StackedLinear(nn.Module):
     "The linear layers `layers` as one batched product."
     def __init__(self, layers):
         super().__init__()
-        self.weight = nn.Parameter(torch.stack([l.weight.detach() for l in layers]))
-        self.bias = None if layers[0].bias is None else nn.Parameter(torch.stack([l.bias.detach() for l in layers]))
+        self.weight = _stack([l.weight for l in layers])
+        self.bias = None if layers[0].bias is None else _stack([l.bias for l in layers])
 
     def forward(self, x):
         z = x.view(len(self.weight), -1, x.shape[-1])
@@ -90,6 +94,8 @@ def _stack_models(models):
     "One module that computes all of `models`, batch after batch. Raises `ValueError` where that cannot be."
     if len({tuple((n, t.shape, t.dtype) for n, t in m.state_dict().items()) for m in models}) > 1:
         raise ValueError('models of a stack must have the same shapes: make their loaders with full_vocab=True')
+    if len([*models[0].parameters()]) < len([*models[0].named_parameters(remove_duplicate=False)]):
+        raise ValueError('a stack cannot hold models that use one layer in two places: train these models one by one')
     stacked = copy.deepcopy(models[0])
     for name, layer in list(stacked.named_modules()):
         kind = next((k for k in _STACKED if isinstance(layer, k)), None)

@@ -47,6 +47,18 @@ def test_stack_refuses_layers_that_it_cannot_hold(made_up):
         fit_one_cycle([build('nn', dls, 0), build('nn', dls, 1)], [dls, other], 1, 1e-3)
 
 
+def test_stack_keeps_frozen_layers_and_refuses_tied_ones(made_up):
+    dls = loaders(made_up, 'dot')
+    stack = [build('dot', dls, s) for s in range(2)]
+    for m in stack: m.item_factors.requires_grad_(False)
+    before = [m.item_factors.weight.clone() for m in stack]
+    fit_one_cycle(stack, dls, 1, 1e-2, wd=.1, seed=[0, 1], progress=False)
+    assert all(torch.equal(m.item_factors.weight, w) for m, w in zip(stack, before))
+    tied = [build('dot', dls, s) for s in range(2)]
+    for m in tied: m.item_bias = m.user_bias
+    with pytest.raises(ValueError, match='one layer in two places'): fit_one_cycle(tied, dls, 1, 1e-2)
+
+
 def test_tuple_batches_of_tabular_loaders(made_up):
     "Batches of three, as TabularDataLoaders make them, train as well."
     from fastai.tabular.all import Categorify, CategoryBlock, TabularDataLoaders
