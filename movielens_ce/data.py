@@ -414,12 +414,23 @@ class RatingDataset(TensorDataset):
         ids = {n: np.array(list(c), dtype=object)[x[:, i]] for i, (n, c) in enumerate(self.classes.items())}
         return pd.DataFrame(ids | {self.rating_name: self.scale.to_rating(y) if self.target == 'class' else y})
 
-# %% ../nbs/00_data.ipynb #c6c5c178
+# %% ../nbs/00_data.ipynb #1fabdd05
 class RatingDL(DataLoader):
     "A fastai `DataLoader` over a `RatingDataset`: slices tensors, shows every row exactly once an epoch."
+    def __init__(self, dataset=None, replacement=False, **kwargs):
+        super().__init__(dataset, **kwargs)
+        self.replacement = replacement
+
+    def draw(self,
+        generator:torch.Generator=None, # Where the order comes from; None: torch's own state
+    ) -> torch.Tensor: # Row numbers, int64 `[n]`
+        "The order of a training epoch: each row number once, or with `replacement` whatever `n` draws give."
+        if self.replacement: return torch.randint(self.n, (self.n,), generator=generator)
+        return torch.randperm(self.n, generator=generator)
+
     def get_idxs(self):
-        "The order of an epoch: int64 `[n]`, each row number once; `torch.manual_seed` makes it repeatable."
-        return torch.randperm(self.n) if self.shuffle else torch.arange(self.n)
+        "The order of an epoch; `torch.manual_seed` makes it repeatable."
+        return self.draw() if self.shuffle else torch.arange(self.n)
 
     @property
     def _joined(self): return self.shuffle and not self.drop_last and self.n > self.bs and self.n % self.bs == 1
@@ -438,7 +449,7 @@ class RatingDL(DataLoader):
 
     def new(self, dataset=None, cls=None, **kwargs):
         "The same loader over `dataset` (a frame, too), with other settings where given."
-        return super().new(self.dataset.of(dataset) if isinstance(dataset, pd.DataFrame) else dataset, cls, **kwargs)
+        return super().new(self.dataset.of(dataset) if isinstance(dataset, pd.DataFrame) else dataset, cls, **{'replacement': self.replacement, **kwargs})
 
     def show_batch(self, b=None, max_n=9, **kwargs):
         "Shows the first `max_n` rows of a batch with their ids and ratings."
@@ -456,6 +467,7 @@ def rating_dls(
     scale:RatingScale=None, # The rating scale; None: that of all `ratings`
     full_vocab:bool=False, # Whether ids seen in the validation rows alone get a row of their own (untrained), as fastai gives titles
     device=None, # Where batches live; None: fastai's default device
+    replacement:bool=False, # Draw the training rows of an epoch with replacement, as fastai's own loader does: only to measure what that costs
 ) -> DataLoaders: # `train` and `valid` loaders with `classes`, `vocab`, `scale`, `n_users`, `n_items`, `c`
     "fastai `DataLoaders` of ratings. Raises `ValueError` for an empty part, a rating off the scale, an unknown column or target."
     if target not in ('rating', 'class'): raise ValueError(f"target must be 'rating' or 'class', not {target!r}")
@@ -468,5 +480,5 @@ def rating_dls(
     train_df, valid_df = ratings.iloc[train], ratings.iloc[valid]
     classes = {c: CategoryMap((ratings if full_vocab else train_df)[c], add_na=True) for c in (user, item)}
     train_ds = RatingDataset(train_df, classes, scale, target, rating)
-    dls = [RatingDL(train_ds, bs=bs, shuffle=True), RatingDL(train_ds.of(valid_df), bs=max(bs, 4096))]
+    dls = [RatingDL(train_ds, bs=bs, shuffle=True, replacement=replacement), RatingDL(train_ds.of(valid_df), bs=max(bs, 4096))]
     return DataLoaders(*dls, device=device or default_device())

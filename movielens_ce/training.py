@@ -60,7 +60,7 @@ class _OneCycleAdam:
             adamw(params, [grads[i].contiguous() for i in ids], avg, sqr, [], steps, fused=True, amsgrad=False, maximize=False,
                   lr=lr, beta1=mom, beta2=self.sqr_mom, weight_decay=wd, eps=self.eps)
 
-# %% ../nbs/04_training.ipynb #06d5edd8
+# %% ../nbs/04_training.ipynb #bda4337c
 def _stack(tensors):
     "One parameter of the parameters of the members; frozen where theirs are."
     return nn.Parameter(torch.stack([t.detach() for t in tensors]), requires_grad=tensors[0].requires_grad)
@@ -140,7 +140,7 @@ class _Stack(_One):
 
     def batches(self):
         dl = self.dls.train
-        idxs = torch.stack([torch.randperm(dl.n, generator=g) + o for g, o in zip(self.generators, self.offsets)]).to(self.tensors[0].device)
+        idxs = torch.stack([d.train.draw(g) + o for d, g, o in zip(self.all_dls, self.generators, self.offsets)]).to(self.tensors[0].device)
         for rows in dl.chunks(idxs): yield tuple(t[rows.flatten()] for t in self.tensors)
 
     def losses(self, b):

@@ -1,9 +1,15 @@
-"Fixtures: the real data where it can be had, and made-up ratings everywhere."
+"Fixtures: the real data where it can be had, and made-up ratings everywhere. Each of pytest's processes computes on one thread."
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from movielens_ce.data import load_ml100k
+
+torch.set_num_threads(1)
+os.environ['OMP_NUM_THREADS'] = '1'
 
 
 @pytest.fixture(scope='session')
