@@ -88,7 +88,7 @@ def _ratings(data, user, item, rating, levels):
     if data and Path(data).is_file(): return load_ratings(data, user, item, rating, levels), Path(data).name, ['random:0']
     return load_ml100k(data).ratings, 'MovieLens-100K', ['1']
 
-# %% ../nbs/09_cli.ipynb #dae9ce2f
+# %% ../nbs/09_cli.ipynb #3227cf9c
 @cli.command()
 @click.option('--models', metavar='A,B', callback=_list, help='Models, see the list below.  [default: all but the …_once]')
 @click.option('--folds', metavar='1,2', callback=_list, help='1 to 5, ua, ub, time or random:SEED.  [default: 1; random:0 for a file]')
@@ -105,9 +105,18 @@ def compare(models, folds, seeds, epochs, data, user, item, rating, levels, out,
     """Train the models, score them alike, and write the results.
 
     \b
-    Models: dot, dot_ce, dot_ce_range, nn, nn_ce (this package),
-    fastai_dot, fastai_nn (fastai with its own loader, which draws ratings with
-    replacement), fastai_dot_once, fastai_nn_once (fastai, each rating once).
+    Models, tuned alike:
+      dot, nn                            squared error
+      dot_ce, nn_line                    cross-entropy, logits on a line
+      dot_softmax, nn_ce                 cross-entropy, a logit for each level
+      dot_hl_gauss, dot_rps              the same, other losses
+      dot_ordinal, nn_ordinal            cross-entropy, cumulative logit
+      ordinal_ids, ordinal               with implicit sets; and with time
+    \b
+    Models with the settings of whoever proposed them:
+      book_dot, book_dot_ce, book_dot_ce_range, book_nn, book_nn_ce
+      fastai_dot, fastai_nn              fastai, its own loader
+      fastai_dot_once, fastai_nn_once    fastai, each rating once
     """
     warnings.filterwarnings('ignore', message='A worker stopped')      # joblib renews a process that has grown; nothing is lost
     console = Console()
@@ -137,7 +146,8 @@ def compare(models, folds, seeds, epochs, data, user, item, rating, levels, out,
                   f'{"" if results.n_epoch.nunique() == 1 else f" to {results.n_epoch.max()}"}.\n{_versions()}.\n'
                   'RMSE is of the mean, MAE of the median, accuracy and rounded MSE of the most likely\nrating, rounded accuracy of the mean moved to the nearest rating.',
                   highlight=False, style='dim', soft_wrap=True)
-    console.print(f'\nResults: {Path(out)/"results.csv"}\nPlots:   ' + '\n         '.join(map(str, plots)), highlight=False, soft_wrap=True)
+    console.print(f'\nResults: {Path(out)/"results.csv"}\nPlots:   ' + '\n         '.join(map(str, plots))
+                  + '\nWhy:     the studies, nbs/studies/ in the repository', highlight=False, soft_wrap=True)
 
 # %% ../nbs/09_cli.ipynb #2bb04803
 @cli.command()

@@ -374,23 +374,23 @@ def hold_out(
     rest, held = random_split(seed, frac, len(rows))
     return np.asarray(rows)[rest], np.asarray(rows)[held]
 
-# %% ../nbs/00_data.ipynb #e39e73b3
+# %% ../nbs/00_data.ipynb #c920415a
 def _encode(classes, ids):
     "Row numbers int64 of `ids` in the vocabulary `classes`; 0 where it does not have one."
     return torch.from_numpy(pd.Index(list(classes[1:])).get_indexer(ids) + 1)
 
 class RatingDataset(TensorDataset):
-    "Ratings as tensors: `x_cat` int64 `[n, 2]` (user, item), then `y` `[n, 1]`, float32 ratings or int64 classes."
-    n_inp, cont_names = 1, []
-    def __init__(self, df, classes, scale, target, rating='rating'):
-        self.classes, self.scale, self.target, self.rating_name = classes, scale, target, rating
+    "Ratings as tensors: `x_cat` int64 `[n, 2]` (user, item); `x_cont` float32 `[n, c]` where there is context; `y` `[n, 1]`, float32 ratings or int64 classes."
+    def __init__(self, df, classes, scale, target, rating='rating', context=None):
+        self.classes, self.scale, self.target, self.rating_name, self.context = classes, scale, target, rating, context
+        self.cont_names, self.n_inp = list(context.names) if context else [], 2 if context else 1
         self.cat_names, self.vocab = list(classes), [int(o) if o.is_integer() else o for o in scale.levels]
         x = torch.stack([_encode(c, df[n]) for n, c in classes.items()], 1)
         self.has_ratings = rating in df
         if not self.has_ratings: y = torch.zeros(len(df), 1, dtype=torch.int64 if target == 'class' else torch.float32)   # pairs to predict
         elif target == 'class': y = torch.from_numpy(scale.to_class(df[[rating]]))
         else: y = torch.from_numpy(df[[rating]].to_numpy(np.float32, copy=True))
-        super().__init__(x, y)
+        super().__init__(x, *([torch.from_numpy(context(df))] if context else []), y)
 
     @property
     def c(self): return self.scale.n_classes if self.target == 'class' else 1
@@ -398,7 +398,7 @@ class RatingDataset(TensorDataset):
     def n_users(self): return len(self.classes[self.cat_names[0]])
     @property
     def n_items(self): return len(self.classes[self.cat_names[1]])
-    def of(self, df): return type(self)(df, self.classes, self.scale, self.target, self.rating_name)
+    def of(self, df): return type(self)(df, self.classes, self.scale, self.target, self.rating_name, self.context)
     def new_empty(self):
         return self.of(pd.DataFrame({n: pd.Series(dtype=object) for n in self.cat_names}))
 
@@ -408,13 +408,13 @@ class RatingDataset(TensorDataset):
             self.tensors = tuple(t.to(device) for t in self.tensors)
         return self
 
-    def decode(self, x, y):
-        "The frame that `x` and `y` were made of."
-        x, y = x.cpu().numpy(), y.detach().cpu().numpy().reshape(-1)
+    def decode(self, x, *rest):
+        "The ids and ratings that a batch, (`x_cat`, `y`) or (`x_cat`, `x_cont`, `y`), was made of."
+        x, y = x.cpu().numpy(), rest[-1].detach().cpu().numpy().reshape(-1)
         ids = {n: np.array(list(c), dtype=object)[x[:, i]] for i, (n, c) in enumerate(self.classes.items())}
         return pd.DataFrame(ids | {self.rating_name: self.scale.to_rating(y) if self.target == 'class' else y})
 
-# %% ../nbs/00_data.ipynb #1fabdd05
+# %% ../nbs/00_data.ipynb #a72a5ed6
 class RatingDL(DataLoader):
     "A fastai `DataLoader` over a `RatingDataset`: slices tensors, shows every row exactly once an epoch."
     def __init__(self, dataset=None, replacement=False, **kwargs):
@@ -468,6 +468,7 @@ def rating_dls(
     full_vocab:bool=False, # Whether ids seen in the validation rows alone get a row of their own (untrained), as fastai gives titles
     device=None, # Where batches live; None: fastai's default device
     replacement:bool=False, # Draw the training rows of an epoch with replacement, as fastai's own loader does: only to measure what that costs
+    context=None, # Maker of context: called with the training rows it gives a function `frame -> float32 [n, c]` with `names`, such as `TimeContext`
 ) -> DataLoaders: # `train` and `valid` loaders with `classes`, `vocab`, `scale`, `n_users`, `n_items`, `c`
     "fastai `DataLoaders` of ratings. Raises `ValueError` for an empty part, a rating off the scale, an unknown column or target."
     if target not in ('rating', 'class'): raise ValueError(f"target must be 'rating' or 'class', not {target!r}")
@@ -479,6 +480,6 @@ def rating_dls(
     scale = RatingScale.from_ratings(ratings[rating]) if scale is None else scale
     train_df, valid_df = ratings.iloc[train], ratings.iloc[valid]
     classes = {c: CategoryMap((ratings if full_vocab else train_df)[c], add_na=True) for c in (user, item)}
-    train_ds = RatingDataset(train_df, classes, scale, target, rating)
+    train_ds = RatingDataset(train_df, classes, scale, target, rating, context and context(train_df, user, item, rating))
     dls = [RatingDL(train_ds, bs=bs, shuffle=True, replacement=replacement), RatingDL(train_ds.of(valid_df), bs=max(bs, 4096))]
     return DataLoaders(*dls, device=device or default_device())

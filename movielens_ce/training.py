@@ -34,16 +34,16 @@ def one_cycle(
     "A hyperparameter on the one-cycle schedule: half a cosine to the middle, half a cosine to the end."
     return _cos(start, middle, pct/pct_start) if pct < pct_start else _cos(middle, end, (pct - pct_start)/(1 - pct_start))
 
-# %% ../nbs/04_training.ipynb #3809e019
+# %% ../nbs/04_training.ipynb #d339c4a9
 class _OneCycleAdam:
-    "fastai's AdamW on a list of tensors; `wd` only for those in `decayed`. Parameters that get no gradient at the first step are left out."
-    def __init__(self, params, decayed, wd, sqr_mom=0.99, eps=1e-5):
-        self.params, self.decayed, self.wd, self.sqr_mom, self.eps, self.n = params, decayed, wd, sqr_mom, eps, 0
+    "fastai's AdamW on a list of tensors with a weight decay each. Parameters that get no gradient at the first step are left out."
+    def __init__(self, params, wds, sqr_mom=0.99, eps=1e-5):
+        self.params, self.wds, self.sqr_mom, self.eps, self.n = params, wds, sqr_mom, eps, 0
 
     def _start(self, grads):
         "Groups of (indices, weight decay, parameters, two moments, step counts) with one weight decay each."
         used = [i for i, g in enumerate(grads) if g is not None]
-        groups = {wd: [i for i in used if (self.wd if self.decayed[i] else 0.) == wd] for wd in {self.wd, 0.}}
+        groups = {wd: [i for i in used if self.wds[i] == wd] for wd in sorted(set(self.wds))}
         self.groups = [(ids, wd, [self.params[i] for i in ids], *([torch.zeros_like(self.params[i]) for i in ids] for _ in range(2)),
                         [torch.zeros((), device=self.params[i].device) for i in ids]) for wd, ids in groups.items() if ids]
 
@@ -60,7 +60,7 @@ class _OneCycleAdam:
             adamw(params, [grads[i].contiguous() for i in ids], avg, sqr, [], steps, fused=True, amsgrad=False, maximize=False,
                   lr=lr, beta1=mom, beta2=self.sqr_mom, weight_decay=wd, eps=self.eps)
 
-# %% ../nbs/04_training.ipynb #bda4337c
+# %% ../nbs/04_training.ipynb #4aaee001
 def _stack(tensors):
     "One parameter of the parameters of the members; frozen where theirs are."
     return nn.Parameter(torch.stack([t.detach() for t in tensors]), requires_grad=tensors[0].requires_grad)
@@ -90,6 +90,13 @@ class _StackedLinear(nn.Module):
 
 _STACKED = {nn.Embedding: _StackedEmbedding, nn.Linear: _StackedLinear}
 
+def _stack_in_place(layer, layers):
+    "Gives `layer` the parameters of all `layers`, stacked; a layer that is `stackable` computes with either."
+    for name, buffer in layer.named_buffers(recurse=False):
+        if any(not torch.equal(buffer, l.get_buffer(name)) for l in layers):
+            raise ValueError(f'members of a stack must have the same {type(layer).__name__}: train models of different rows one by one')
+    for name, _ in list(layer.named_parameters(recurse=False)): setattr(layer, name, _stack([l.get_parameter(name) for l in layers]))
+
 def _stack_models(models):
     "One module that computes all of `models`, batch after batch. Raises `ValueError` where that cannot be."
     if len({tuple((n, t.shape, t.dtype) for n, t in m.state_dict().items()) for m in models}) > 1:
@@ -99,9 +106,11 @@ def _stack_models(models):
     stacked = copy.deepcopy(models[0])
     for name, layer in list(stacked.named_modules()):
         kind = next((k for k in _STACKED if isinstance(layer, k)), None)
-        if kind: stacked.set_submodule(name, _STACKED[kind]([m.get_submodule(name) for m in models]))
+        layers = [m.get_submodule(name) for m in models]
+        if kind: stacked.set_submodule(name, _STACKED[kind](layers))
+        elif getattr(layer, 'stackable', False): _stack_in_place(layer, layers)
         elif [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
-            raise ValueError(f'a stack can have Embedding and Linear layers, not {type(layer).__name__}: train these models one by one')
+            raise ValueError(f'a stack can have Embedding and Linear layers, and those that say `stackable`, not {type(layer).__name__}: train these models one by one')
     return stacked
 
 def _spared(model):
@@ -109,12 +118,16 @@ def _spared(model):
     ids = {id(p) for p in norm_bias_params(model) if isinstance(p, torch.Tensor)}
     return {name for name, p in model.named_parameters() if id(p) in ids}
 
+def _decay(name, wd):
+    "The weight decay for the parameter `name`: `wd`, or what it has for the longest beginning of the name."
+    return float(wd[max((k for k in wd if name.startswith(k)), key=len)] if isinstance(wd, dict) else wd)
+
 class _One:
     "A single model: what the loop asks of whatever it trains."
-    def __init__(self, model, dls, loss_func):
+    def __init__(self, model, dls, loss_func, wd=0.):
         self.model, self.dls, self.loss_func, spared = model.to(dls.device or 'cpu'), dls, loss_func, _spared(model)
         named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-        self.params, self.decayed = [p for _, p in named], [n not in spared for n, _ in named]
+        self.params, self.wds = [p for _, p in named], [0. if n in spared else _decay(n, wd) for n, _ in named]
 
     def batches(self): return self.dls.train
     def losses(self, b): return self.loss_func(self.model(*b[:-1]), b[-1])
@@ -128,10 +141,10 @@ class _One:
 
 class _Stack(_One):
     "Models of one shape, trained at once on loaders of one length."
-    def __init__(self, models, dls, loss_func, seeds):
+    def __init__(self, models, dls, loss_func, wd, seeds):
         if len({(d.train.n, d.train.bs, d.train.drop_last, d.target) for d in dls}) > 1:
             raise ValueError('the loaders of a stack must have the same number of training rows, batch size and target')
-        super().__init__(_stack_models(models), dls[0], loss_func)
+        super().__init__(_stack_models(models), dls[0], loss_func, wd)
         self.members, self.all_dls = models, dls
         self.generators = [None if s is None else torch.Generator().manual_seed(s) for s in seeds]
         distinct = list({id(d): d for d in dls}.values())                       # members on the same loaders share their tensors
@@ -158,7 +171,7 @@ class _Stack(_One):
         self.finish()
         return [_One(m, d, self.loss_func).valid_losses()[0] for m, d in zip(self.members, self.all_dls)]
 
-# %% ../nbs/04_training.ipynb #e567910d
+# %% ../nbs/04_training.ipynb #a32fab91
 def _check_finite(losses, n_before):
     "Raises `FloatingPointError` naming the first step whose loss is not finite."
     bad = ~torch.isfinite(losses).all(dim=1)
@@ -172,9 +185,9 @@ def _smooth(losses, avg, beta=0.98):
     for l in losses.double().numpy(): avg = beta*avg + (1 - beta)*l
     return avg
 
-def _fit(trainee, n_epoch, n_iter, schedule, wd, progress):
+def _fit(trainee, n_epoch, n_iter, schedule, progress):
     "The loop; returns the rows of the history."
-    opt, smooth, history, start = _OneCycleAdam(trainee.params, trainee.decayed, wd), 0., [], time.perf_counter()
+    opt, smooth, history, start = _OneCycleAdam(trainee.params, trainee.wds), 0., [], time.perf_counter()
     bar = progress_bar(range(n_epoch*n_iter), leave=False) if progress else None
     if bar: bar.update(0)
     try:
@@ -200,7 +213,7 @@ def fit_one_cycle(
     dls, # `DataLoaders` of `rating_dls`; or a list of them, one for each module
     n_epoch:int, # Passes over the training rows
     lr_max:float, # Highest learning rate
-    wd:float=0.01, # Decoupled weight decay; biases and norms are left out
+    wd=0.01, # Decoupled weight decay, a number; or by how a parameter's name begins, such as `{'': 0.1, 'user_bias': 0}`; biases of layers and norms are left out
     loss_func=None, # `(output, target) -> scalar`; None: `mse` or `cross_entropy`, as the targets of `dls` ask
     seed=None, # Seeds the order of batches and dropout, leaving torch's own state as it was; a list for a list of modules; None: go on from that state
     div:float=25., # The learning rate starts at `lr_max/div`
@@ -216,11 +229,12 @@ def fit_one_cycle(
     all_dls = list(dls) if isinstance(dls, (list, tuple)) else [dls]*(len(model) if many else 1)
     seeds = list(seed) if isinstance(seed, (list, tuple)) else [seed]*len(all_dls)
     if many and not len(model) == len(all_dls) == len(seeds): raise ValueError(f'{len(model)} models, {len(all_dls)} loaders and {len(seeds)} seeds do not match')
+    if isinstance(wd, dict) and '' not in wd: raise ValueError(f"wd={wd} needs the key '', the weight decay of all other parameters")
     loss_func = loss_func or LOSSES[all_dls[0].target]
     schedule = lambda pct: (one_cycle(pct, lr_max/div, lr_max, lr_max/div_final, pct_start), one_cycle(pct, *moms, pct_start))
     with torch.random.fork_rng(enabled=seeds[0] is not None):
         if seeds[0] is not None: torch.manual_seed(seeds[0])
-        trainee = _Stack(model, all_dls, loss_func, seeds) if many else _One(model, dls, loss_func)
-        history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, wd, progress)
+        trainee = _Stack(model, all_dls, loss_func, wd, seeds) if many else _One(model, dls, loss_func, wd)
+        history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, progress)
     history = pd.DataFrame(history, columns=['epoch', 'member', 'train_loss', 'valid_loss', 'seconds'])
     return history if many else history.drop(columns='member')

@@ -16,8 +16,12 @@ def loaders(made_up, name, device='cpu', seed=0):
 
 
 def build(name, dls, seed):
+    "A member of the model called `name`, without dropout: a stack and a single run draw different masks."
     torch.manual_seed(seed)
-    return MODELS[name].build(dls)
+    model = MODELS[name].make(dls)
+    for m in model.modules():
+        if isinstance(m, nn.Dropout): m.p = 0.
+    return model
 
 
 def difference(a, b): return max(float((p.cpu() - q.cpu()).detach().abs().max()) for p, q in zip(a.parameters(), b.parameters()))
@@ -25,14 +29,31 @@ def difference(a, b): return max(float((p.cpu() - q.cpu()).detach().abs().max())
 
 @pytest.mark.parametrize('name', OURS)
 def test_stack_of_seeds_and_folds_equals_single_runs(name, made_up):
-    folds = [loaders(made_up, name, seed=s) for s in (0, 0, 5)]
+    folds = [loaders(made_up, name, seed=s) for s in (0, 0, 0 if name.startswith('ordinal') else 5)]       # implicit sets are those of one fold
     folds[1] = folds[0]
+    if name.startswith('ordinal'): folds[2] = folds[0]
     alone, stack = ([build(name, d, s) for s, d in enumerate(folds)] for _ in range(2))
-    one = [fit_one_cycle(m, d, 3, 1e-2, wd=.1, seed=s, progress=False) for s, (m, d) in enumerate(zip(alone, folds))]
-    many = fit_one_cycle(stack, folds, 3, 1e-2, wd=.1, seed=[0, 1, 2], progress=False)
+    one = [fit_one_cycle(m, d, 2, 1e-2, wd=.1, seed=s, progress=False) for s, (m, d) in enumerate(zip(alone, folds))]
+    many = fit_one_cycle(stack, folds, 2, 1e-2, wd=.1, seed=[0, 1, 2], progress=False)
     for s in range(3):
         assert difference(alone[s], stack[s]) < 1e-5
         np.testing.assert_allclose(many[many.member == s][['train_loss', 'valid_loss']], one[s][['train_loss', 'valid_loss']], atol=1e-5)
+
+
+def test_stack_refuses_sets_of_different_folds(made_up):
+    folds = [loaders(made_up, 'ordinal', seed=s) for s in (0, 5)]
+    with pytest.raises(ValueError, match='same SetEmbedding'): fit_one_cycle([build('ordinal', d, 0) for d in folds], folds, 1, 1e-2)
+
+
+def test_weight_decay_by_name(made_up):
+    dls = loaders(made_up, 'dot')
+    model = build('dot', dls, 0)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    with pytest.raises(ValueError, match="needs the key ''"): fit_one_cycle(model, dls, 1, 1e-2, wd={'user': .1})
+    for p in model.parameters(): p.requires_grad_(True)
+    fit_one_cycle(model, dls, 1, 1e-2, wd={'': 30., 'user': 0., 'user_factors': 30.}, loss_func=lambda out, y: 0*out.sum(), seed=0, progress=False)     # nothing but decay
+    shrunk = {n: bool((p.detach().abs() < before[n].abs()).any()) for n, p in model.named_parameters()}
+    assert shrunk == {'user_factors.weight': True, 'item_factors.weight': True, 'user_bias.weight': False, 'item_bias.weight': True}
 
 
 def test_stack_refuses_layers_that_it_cannot_hold(made_up):
