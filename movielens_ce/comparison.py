@@ -42,7 +42,7 @@ from .models import CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftma
 from .ordinal import Ensemble, OrdinalMF, OrdinalNN
 from .training import fit_one_cycle
 
-# %% ../nbs/06_comparison.ipynb #0d5e5a6d
+# %% ../nbs/06_comparison.ipynb #e4fc11c3
 @dataclass(frozen=True)
 class Entry:
     "A model in the comparison with its settings."
@@ -99,7 +99,7 @@ MODELS = dict(
     fastai_dot_once = Entry('fastai EmbeddingDotBias, each rating once', _fastai(n_factors=50), 'rating', 5e-3, 0.1, fit='learner'),
     fastai_nn_once  = Entry('fastai EmbeddingNN, each rating once', _fastai(use_nn=True, layers=[100]), 'rating', 5e-3, 0.1, fit='learner'),
 )
-DEFAULT_MODELS = ('dot', 'dot_ce', 'dot_softmax', 'nn', 'nn_ce', 'ordinal', 'fastai_dot', 'fastai_nn')
+DEFAULT_MODELS = ('dot', 'dot_ce', 'dot_softmax', 'dot_ordinal', 'nn', 'nn_ce', 'ordinal', 'fastai_dot')
 
 # %% ../nbs/06_comparison.ipynb #510e04b5
 def make_fold(
