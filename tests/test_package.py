@@ -40,6 +40,7 @@ def test_readme_is_the_front_page():
     from nbconvert import MarkdownExporter
     made, _ = MarkdownExporter().from_filename(str(ROOT/'nbs/index.ipynb'))
     readme = (ROOT/'README.md').read_text()
+    made = made.replace('](studies/', '](nbs/studies/')                 # the front page lies in nbs/, README.md above it
     assert made.strip() == readme.strip(), 'README.md differs from nbs/index.ipynb: make it again as CONTRIBUTING.md says'
 
 
