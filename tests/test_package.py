@@ -60,3 +60,15 @@ def test_notebooks_are_pages():
         outputs = [o for c in cells for o in c.get('outputs', [])]
         assert outputs, f'{path.name} shows no outputs'
         assert not [o for o in outputs if o['output_type'] == 'error' or 'Warning' in ''.join(o.get('text', []))], path.name
+
+
+def test_links_between_notebooks_resolve():
+    import json
+    import re
+    for path in (ROOT/'nbs').rglob('*.ipynb'):
+        if '.ipynb_checkpoints' in path.parts: continue
+        for cell in json.loads(path.read_text())['cells']:
+            text = ''.join(cell['source']) if cell['cell_type'] == 'markdown' else ''
+            text += ''.join(''.join(o.get('data', {}).get('text/markdown', [])) for o in cell.get('outputs', []))
+            for link in re.findall(r'\]\(([^)#\s]+)', text):
+                assert link.startswith(('http://', 'https://')) or (path.parent/link).exists(), f'{path.name}: {link}'
