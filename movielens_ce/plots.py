@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['confusion', 'plot_confusion', 'distribution', 'plot_distribution', 'plot_history', 'trace_shapes', 'plot_shapes']
 
-# %% ../nbs/07_plots.ipynb #7a7b379e
+# %% ../nbs/07_plots.ipynb #0f6f732f
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import confusion_matrix
 
 # %% ../nbs/07_plots.ipynb #c64cd551
@@ -79,7 +80,7 @@ def plot_distribution(
     fig.legend(*axs[0].get_legend_handles_labels(), loc='outside lower center', ncols=3, fontsize=11, frameon=False)
     return fig
 
-# %% ../nbs/07_plots.ipynb #55cdb984
+# %% ../nbs/07_plots.ipynb #fb2ec47a
 def plot_history(
     histories:dict, # Name -> (history frame with epoch, train_loss, valid_loss; 'rating' or 'class')
 ) -> Figure:
@@ -94,8 +95,8 @@ def plot_history(
             ax.plot(h.epoch + 1, h.valid_loss, 'o-', color=f'C{i}', lw=2, label=name)
         ax.set_xlabel('epoch', fontsize=12)
         ax.set_ylabel(labels[kind], fontsize=12)
-        ax.set_xticks(sorted({int(e) + 1 for _, h in mine for e in h.epoch}))
-        ax.legend(fontsize=10, loc='lower left')
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend(fontsize=10, loc='upper right')
     fig.suptitle('Loss on test rows (solid) and on training rows (dashed)', fontsize=13)
     return fig
 
