@@ -232,6 +232,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'movielens_ce.ordinal.SetEmbedding': ('ordinal.html#setembedding', 'movielens_ce/ordinal.py'),
                                       'movielens_ce.ordinal.SetEmbedding.__init__': ( 'ordinal.html#setembedding.__init__',
                                                                                       'movielens_ce/ordinal.py'),
+                                      'movielens_ce.ordinal.SetEmbedding._load_from_state_dict': ( 'ordinal.html#setembedding._load_from_state_dict',
+                                                                                                   'movielens_ce/ordinal.py'),
                                       'movielens_ce.ordinal.SetEmbedding._matrices': ( 'ordinal.html#setembedding._matrices',
                                                                                        'movielens_ce/ordinal.py'),
                                       'movielens_ce.ordinal.SetEmbedding.forward': ( 'ordinal.html#setembedding.forward',

@@ -280,7 +280,7 @@ def prepare_out(
     except OSError as e: raise ValueError(f'cannot write results into {out}: {e.strerror}. Name another folder') from None
     return out
 
-# %% ../nbs/06_comparison.ipynb #3d1aa407
+# %% ../nbs/06_comparison.ipynb #c215039d
 def _job(out, data, model, ratings, fold, seed, n_epoch):
     run = run_one(model, ratings, fold, seed, n_epoch)
     if out is not None: save_run(run, out, data)
@@ -309,7 +309,7 @@ def iter_runs(
     _known(models)
     RatingScale.from_ratings(ratings.rating)
     for f in folds: make_fold(f, ratings)
-    if 'timestamp' in ratings and any(MODELS[m].context for m in models): TimeContext(ratings.iloc[:1])
+    if 'timestamp' in ratings and any(MODELS[m].context for m in models): TimeContext(ratings)       # refuses times that are no numbers
     if n_epoch is not None and n_epoch < 1: raise ValueError(f'epochs must be at least 1, not {n_epoch}')
     if any(s < 0 for s in seeds): raise ValueError('seeds must be 0 or more')
     tasks = list(dict.fromkeys((m, str(f), s) for f in folds for s in seeds for m in models))

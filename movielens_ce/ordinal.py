@@ -49,7 +49,7 @@ class CumulativeLogit(Module):
         up, down = F.logsigmoid(z), F.logsigmoid(-z)
         return torch.cat([up[:, :1], up[:, 1:] + down[:, :-1] + torch.log(-torch.expm1(-gaps)), down[:, -1:]], dim=1)
 
-# %% ../nbs/01b_ordinal.ipynb #e04e883e
+# %% ../nbs/01b_ordinal.ipynb #22b5fd56
 class _SparseSum(torch.autograd.Function):
     "`A @ x` for a sparse 0/1 matrix A that comes with its transpose."
     @staticmethod
@@ -71,11 +71,15 @@ class SetEmbedding(Module):
         self.weight = nn.Parameter(Embedding(n_members, n_factors).weight.detach())
         owner, member = torch.unique(pairs.cpu(), dim=0).T
         self.register_buffer('key', owner*n_members + member)
-        self.shape = (n_owners, n_members)
+        self.shape, self._made = (n_owners, n_members), None
+
+    def _load_from_state_dict(self, *args, **kwargs):
+        self._made = None                                # the pairs may be others
+        super()._load_from_state_dict(*args, **kwargs)
 
     def _matrices(self):
         "The 0/1 matrix of owners and members and its transpose, made once for each device."
-        if getattr(self, '_made', None) is None or self._made[0].device != self.key.device:
+        if self._made is None or self._made[0].device != self.key.device:
             at = torch.stack([self.key//self.shape[1], self.key % self.shape[1]])
             ones = torch.ones(at.shape[1], device=at.device)
             a = torch.sparse_coo_tensor(at, ones, self.shape, check_invariants=False)

@@ -157,3 +157,11 @@ def test_data_command(ml):
 
 def test_help_and_version():
     assert run('--version')[0] == 0 and 'compare' in run('--help')[1] and '--folds' in run('compare', '--help')[1]
+
+
+def test_times_that_are_no_numbers_are_refused_before_any_training(tmp_path):
+    lines = GOOD.splitlines()
+    lines[-1] = '11,11,2,yesterday'
+    (tmp_path/'r.csv').write_text('\n'.join(lines))
+    assert "'yesterday' is none" in refused('compare', '--data', tmp_path/'r.csv', '--models', 'dot,ordinal', '--out', tmp_path/'out')
+    assert not list((tmp_path/'out').rglob('*.npz'))
