@@ -92,7 +92,8 @@ def plot_history(
         mine = [(name, h) for name, (h, t) in histories.items() if t == kind]
         for i, (name, h) in enumerate(mine):
             ax.plot(h.epoch + 1, h.train_loss, '--', color=f'C{i}', lw=1.5)
-            ax.plot(h.epoch + 1, h.valid_loss, 'o-', color=f'C{i}', lw=2, label=name)
+            measured = h.dropna(subset=['valid_loss'])
+            ax.plot(measured.epoch + 1, measured.valid_loss, 'o-', color=f'C{i}', lw=2, label=name)
         ax.set_xlabel('epoch', fontsize=12)
         ax.set_ylabel(labels[kind], fontsize=12)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -171,7 +171,7 @@ class _Stack(_One):
         self.finish()
         return [_One(m, d, self.loss_func).valid_losses()[0] for m, d in zip(self.members, self.all_dls)]
 
-# %% ../nbs/04_training.ipynb #a32fab91
+# %% ../nbs/04_training.ipynb #caab8646
 def _check_finite(losses, n_before):
     "Raises `FloatingPointError` naming the first step whose loss is not finite."
     bad = ~torch.isfinite(losses).all(dim=1)
@@ -185,7 +185,7 @@ def _smooth(losses, avg, beta=0.98):
     for l in losses.double().numpy(): avg = beta*avg + (1 - beta)*l
     return avg
 
-def _fit(trainee, n_epoch, n_iter, schedule, progress):
+def _fit(trainee, n_epoch, n_iter, schedule, valid_every, progress):
     "The loop; returns the rows of the history."
     opt, smooth, history, start = _OneCycleAdam(trainee.params, trainee.wds), 0., [], time.perf_counter()
     bar = progress_bar(range(n_epoch*n_iter), leave=False) if progress else None
@@ -204,7 +204,9 @@ def _fit(trainee, n_epoch, n_iter, schedule, progress):
             _check_finite(losses, opt.n - len(losses))
             smooth = _smooth(losses, smooth)
             seconds = time.perf_counter() - start
-            history += [(epoch, i, t/(1 - 0.98**opt.n), v, seconds) for i, (t, v) in enumerate(zip(smooth, trainee.valid_losses()))]
+            measured = epoch + 1 == n_epoch or (epoch + 1) % valid_every == 0
+            valid = trainee.valid_losses() if measured else [float('nan')]*len(smooth)
+            history += [(epoch, i, t/(1 - 0.98**opt.n), v, seconds) for i, (t, v) in enumerate(zip(smooth, valid))]
     finally: trainee.finish()
     return history
 
@@ -220,11 +222,13 @@ def fit_one_cycle(
     div_final:float=1e5, # … and ends at `lr_max/div_final`
     pct_start:float=0.25, # Share of steps that warm up
     moms:tuple=(0.95, 0.85, 0.95), # Momentum at the start, at `pct_start` and at the end
+    valid_every:int=1, # Epochs between measurements of the loss on the validation rows, which is always measured after the last
     progress:bool=True, # Whether to show a progress bar
-) -> pd.DataFrame: # One row an epoch: train_loss (smoothed as fastai does), valid_loss, seconds since the start; for a list a column member, too
+) -> pd.DataFrame: # One row an epoch: train_loss (smoothed as fastai does), valid_loss (NaN where it is not measured), seconds since the start; for a list a column member, too
     """Trains by the one-cycle policy, step by step as fastai's `Learner.fit_one_cycle` does. Raises `FloatingPointError` when a loss is not finite, naming the step.
     Interrupted, it leaves modules that work, with the weights that they had reached."""
     if n_epoch < 1: raise ValueError(f'n_epoch must be at least 1, not {n_epoch}')
+    if valid_every < 1: raise ValueError(f'valid_every must be at least 1, not {valid_every}')
     many = isinstance(model, (list, tuple))
     all_dls = list(dls) if isinstance(dls, (list, tuple)) else [dls]*(len(model) if many else 1)
     seeds = list(seed) if isinstance(seed, (list, tuple)) else [seed]*len(all_dls)
@@ -235,6 +239,6 @@ def fit_one_cycle(
     with torch.random.fork_rng(enabled=seeds[0] is not None):
         if seeds[0] is not None: torch.manual_seed(seeds[0])
         trainee = _Stack(model, all_dls, loss_func, wd, seeds) if many else _One(model, dls, loss_func, wd)
-        history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, progress)
+        history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, valid_every, progress)
     history = pd.DataFrame(history, columns=['epoch', 'member', 'train_loss', 'valid_loss', 'seconds'])
     return history if many else history.drop(columns='member')
