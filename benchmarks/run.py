@@ -10,7 +10,7 @@ import warnings
 
 import torch
 
-NAMES = ('loader', 'epoch', 'quality', 'stack', 'sweep', 'growth', 'peers')
+NAMES = ('loader', 'epoch', 'quality', 'stack', 'sweep', 'growth', 'peers', 'winner')
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

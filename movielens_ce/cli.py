@@ -111,7 +111,8 @@ def compare(models, folds, seeds, epochs, data, user, item, rating, levels, out,
       dot_softmax, nn_ce                 cross-entropy, a logit for each level
       dot_hl_gauss, dot_rps              the same, other losses
       dot_ordinal, nn_ordinal            cross-entropy, cumulative logit
-      ordinal_ids, ordinal               with implicit sets; and with time
+      implicit                           squared error with implicit sets and time
+      ordinal, ordinal_ids               cross-entropy, cumulative logit, with the same; without time
     \b
     Models with the settings of whoever proposed them:
       book_dot, book_dot_ce, book_dot_ce_range, book_nn, book_nn_ce

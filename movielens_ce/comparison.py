@@ -7,7 +7,7 @@ __all__ = ['MODELS', 'DEFAULT_MODELS', 'SHOWN', 'Entry', 'make_fold', 'Run', 'fi
            'load_run', 'results_frame', 'write_results', 'write_figure', 'prepare_out', 'iter_runs', 'compare',
            'summary', 'summary_markdown']
 
-# %% ../nbs/06_comparison.ipynb #bfc50e61
+# %% ../nbs/06_comparison.ipynb #61efb912
 import hashlib
 import itertools
 import json
@@ -17,7 +17,7 @@ import tempfile
 import time
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -39,10 +39,10 @@ from .data import RatingScale, fold_split, hold_out, random_split, rating_dls, t
 from .evaluation import Predictions, fit_width, predict, score
 from .losses import LOSSES, hl_gauss, ranked_probability
 from .models import CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax
-from .ordinal import Ensemble, OrdinalMF, OrdinalNN
+from .ordinal import Ensemble, ImplicitMF, OrdinalMF, OrdinalNN
 from .training import fit_one_cycle
 
-# %% ../nbs/06_comparison.ipynb #e4fc11c3
+# %% ../nbs/06_comparison.ipynb #4c94621e
 @dataclass(frozen=True)
 class Entry:
     "A model in the comparison with its settings."
@@ -64,7 +64,11 @@ class Entry:
         "What `results.csv` says of it."
         return dict(n_epoch=self.n_epoch, lr=self.lr, wd=json.dumps(self.wd) if isinstance(self.wd, dict) else self.wd, bs=self.bs,
                     options=json.dumps(self.options), n_members=self.n_members)
-    def make(self, dls): return self.build(dls, **self.options)
+    def make(self,
+        dls, # `DataLoaders` of `rating_dls`
+    ) -> torch.nn.Module: # Untrained
+        "The model for `dls`."
+        return self.build(dls, **self.options)
 
 def _fastai(**kwargs):
     "A builder of the model that `collab_learner` makes."
@@ -75,20 +79,22 @@ def _plain_ordinal(dls, **kwargs): return OrdinalMF.from_dls(dls, implicit=False
 def _line_nn(dls, **kwargs): return CollabNN.from_dls(dls, output='line', **kwargs)
 
 MODELS = dict(
-    dot          = Entry('dot product, MSE', DotProductBias.from_dls, 'rating', 0.0077, 0.02, 6, 2048, dict(n_factors=64)),
-    dot_ce       = Entry('dot product, logits on a line, CE', DotProductBiasCE.from_dls, 'class', 0.018, 0.61, 5, 2048, dict(n_factors=32)),
-    dot_softmax  = Entry('dot product for each level, CE', DotProductSoftmax.from_dls, 'class', 0.03, 0.11, 3, 2048, dict(n_factors=20)),
-    dot_hl_gauss = Entry('dot product for each level, HL-Gauss', DotProductSoftmax.from_dls, 'class', 0.0037, 0.13, 16, 1024, dict(n_factors=20), loss=hl_gauss(0.5)),
-    dot_rps      = Entry('dot product for each level, ranked probability', DotProductSoftmax.from_dls, 'class', 0.014, 0.086, 10, 1024, dict(n_factors=10), loss=ranked_probability),
-    dot_ordinal  = Entry('dot product, cumulative logit, CE', _plain_ordinal, 'class', 0.0093, {'': 0.56, 'levels': 0.19, 'user_bias': 0.0, 'item_bias': 0.0}, 6, 1024, dict(n_factors=64)),
-    nn           = Entry('network, MSE', CollabNN.from_dls, 'rating', 0.0071, 3.9, 17, 2048, dict(n_act=50)),
-    nn_line      = Entry('network, logits on a line, CE', _line_nn, 'class', 0.016, 2.1, 19, 2048, dict(n_act=100)),
-    nn_ce        = Entry('network, CE', CollabNN.from_dls, 'class', 0.041, 3.1, 7, 2048, dict(n_act=200)),
-    nn_ordinal   = Entry('network, cumulative logit, CE', OrdinalNN.from_dls, 'class', 0.013, {'': 0.93, 'levels': 0.13, 'user_bias': 0.0, 'item_bias': 0.0}, 5, 1024, dict(n_act=200)),
-    ordinal_ids  = Entry('ordinal with implicit sets, CE', OrdinalMF.from_dls, 'class', 0.01, {'': 2.0, 'levels': 0.3, 'user_bias': 0.0, 'item_bias': 0.0}, 20, 2048,
-                         dict(n_factors=64, dropout=0.3), n_members=4),
-    ordinal      = Entry('ordinal with implicit sets and time, CE', OrdinalMF.from_dls, 'class', 0.01, {'': 2.0, 'levels': 0.3, 'user_bias': 0.0, 'item_bias': 0.0}, 20, 2048,
-                         dict(n_factors=64, dropout=0.3), context=TimeContext, n_members=4),
+    dot          = Entry('dot product, MSE', DotProductBias.from_dls, 'rating', 0.0046, 0.081, 4, 64, dict(n_factors=50)),
+    dot_ce       = Entry('dot product, logits on a line, CE', DotProductBiasCE.from_dls, 'class', 0.013, 0.27, 6, 512, dict(n_factors=10)),
+    dot_softmax  = Entry('dot product for each level, CE', DotProductSoftmax.from_dls, 'class', 0.0041, 0.56, 8, 512, dict(n_factors=50)),
+    dot_hl_gauss = Entry('dot product for each level, HL-Gauss', DotProductSoftmax.from_dls, 'class', 0.005, 0.1, 5, 64, dict(n_factors=50), loss=hl_gauss(0.5)),
+    dot_rps      = Entry('dot product for each level, ranked probability', DotProductSoftmax.from_dls, 'class', 0.005, 0.1, 5, 64, dict(n_factors=50), loss=ranked_probability),
+    dot_ordinal  = Entry('dot product, cumulative logit, CE', _plain_ordinal, 'class', 0.005, {'': 0.1, 'levels': 0.1, 'user_bias': 0.0, 'item_bias': 0.0}, 5, 64, dict(n_factors=50)),
+    nn           = Entry('network, MSE', CollabNN.from_dls, 'rating', 0.0061, 1.1, 13, 512, dict(n_act=100)),
+    nn_line      = Entry('network, logits on a line, CE', _line_nn, 'class', 0.0061, 1.1, 13, 512, dict(n_act=100)),
+    nn_ce        = Entry('network, CE', CollabNN.from_dls, 'class', 0.0041, 0.39, 6, 64, dict(n_act=100)),
+    nn_ordinal   = Entry('network, cumulative logit, CE', OrdinalNN.from_dls, 'class', 0.013, {'': 0.27, 'levels': 0.24, 'user_bias': 0.0, 'item_bias': 0.0}, 6, 512, dict(n_act=50)),
+    implicit     = Entry('dot product with implicit sets and time, MSE', ImplicitMF.from_dls, 'rating', 0.01, {'': 2.0, 'user_bias': 0.0, 'item_bias': 0.0}, 20, 2048,
+                         dict(n_factors=64, dropout=0.3), context=TimeContext, n_members=2),
+    ordinal_ids  = Entry('ordinal with implicit sets, CE', OrdinalMF.from_dls, 'class', 0.016, {'': 2.2, 'levels': 0.13, 'user_bias': 0.0, 'item_bias': 0.0}, 17, 2048,
+                         dict(n_factors=64, dropout=0.17), n_members=2),
+    ordinal      = Entry('ordinal with implicit sets and time, CE', OrdinalMF.from_dls, 'class', 0.016, {'': 2.2, 'levels': 0.13, 'user_bias': 0.0, 'item_bias': 0.0}, 17, 2048,
+                         dict(n_factors=64, dropout=0.17), context=TimeContext, n_members=2),
     book_dot     = Entry("dot product, MSE, the book's settings", DotProductBias.from_dls, 'rating', 5e-3, 0.1),
     book_dot_ce  = Entry("dot product, logits on a line, an earlier attempt's settings", DotProductBiasCE.from_dls, 'class', 5e-3, 0.1),
     book_dot_ce_range = Entry("the same with a sigmoid, an earlier attempt's settings", _ranged, 'class', 5e-3, 0.1),
@@ -99,7 +105,7 @@ MODELS = dict(
     fastai_dot_once = Entry('fastai EmbeddingDotBias, each rating once', _fastai(n_factors=50), 'rating', 5e-3, 0.1, fit='learner'),
     fastai_nn_once  = Entry('fastai EmbeddingNN, each rating once', _fastai(use_nn=True, layers=[100]), 'rating', 5e-3, 0.1, fit='learner'),
 )
-DEFAULT_MODELS = ('dot', 'dot_ce', 'dot_softmax', 'dot_ordinal', 'nn', 'nn_ce', 'ordinal', 'fastai_dot')
+DEFAULT_MODELS = ('dot', 'dot_ce', 'dot_softmax', 'dot_ordinal', 'nn', 'nn_ce', 'implicit', 'ordinal', 'fastai_dot')
 
 # %% ../nbs/06_comparison.ipynb #510e04b5
 def make_fold(
@@ -118,7 +124,7 @@ def _known(models):
     for m in models:
         if m not in MODELS: raise ValueError(f'unknown model {m!r}: use {", ".join(MODELS)}')
 
-# %% ../nbs/06_comparison.ipynb #f94cf524
+# %% ../nbs/06_comparison.ipynb #f9d3da73
 @dataclass(frozen=True)
 class Run:
     "What came of training one model on one fold with one seed."
@@ -151,7 +157,7 @@ def _fit_loop(entry, dls, seed):
         members.append(entry.make(dls))
     fit = partial(fit_one_cycle, n_epoch=entry.n_epoch, lr_max=entry.lr, wd=entry.wd, loss_func=entry.loss, progress=False)
     if entry.n_members == 1: return members[0], fit(members[0], dls, seed=seed)
-    history = fit(members, dls, seed=seeds).groupby('epoch', as_index=False).mean().drop(columns='member')
+    history = fit(members, dls, seed=seeds, valid_every=5).groupby('epoch', as_index=False).mean().drop(columns='member')
     return Ensemble(members, entry.target), history
 
 def fit_entry(
@@ -181,10 +187,13 @@ def run_one(
     fold, # The name of a fold, see `make_fold`
     seed:int=0, # Of the weights and of the order of batches
     n_epoch:int=None, # Epochs; None: the entry's own
-) -> Run:
+    entry:Entry=None, # What the name stands for; None: `MODELS[model]`
+) -> Run: # The run, with predictions for all test rows of the fold
     "Trains one model on one fold with one seed and predicts the fold's test rows. On one thread, so that it can be repeated."
-    _known([model])
-    entry = MODELS[model] if n_epoch is None else replace(MODELS[model], n_epoch=n_epoch)
+    if entry is None:
+        _known([model])
+        entry = MODELS[model]
+    if n_epoch is not None: entry = replace(entry, n_epoch=n_epoch)
     train, test = make_fold(fold, ratings)
     scale = RatingScale.from_ratings(ratings.rating)
     threads = torch.get_num_threads()
@@ -201,7 +210,7 @@ def run_one(
                **entry.settings, version=__version__)
     return Run(row, pred, history, test)
 
-# %% ../nbs/06_comparison.ipynb #db92cc1a
+# %% ../nbs/06_comparison.ipynb #42fc3cfb
 def _atomic(path, write):
     "Calls `write(temporary path)`, then moves what it wrote to `path`."
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -218,7 +227,14 @@ def _fingerprint(ratings):
     "Tells whether two frames hold the same ratings in the same order."
     return hashlib.md5(pd.util.hash_pandas_object(ratings[['user', 'item', 'rating']], index=False).to_numpy().tobytes()).hexdigest()
 
-def run_path(out, model, fold, seed): return Path(out)/'runs'/f'{model}_{str(fold).replace(":", "-")}_{seed}.npz'
+def run_path(
+    out, # The folder of results
+    model:str, # Name of the model
+    fold, # Name of the fold
+    seed:int, # Seed
+) -> Path: # `OUT/runs/MODEL_FOLD_SEED.npz`, `:` in the fold's name made `-`
+    "The file that keeps a run."
+    return Path(out)/'runs'/f'{model}_{str(fold).replace(":", "-")}_{seed}.npz'
 
 def save_run(
     run:Run, # What `run_one` gives
@@ -269,7 +285,7 @@ def write_figure(
 
 def prepare_out(
     out, # The folder of results
-) -> Path:
+) -> Path: # `out`
     "Makes the folder and sees that it can be written. Raises `ValueError`, also for a folder with other things in it."
     out = Path(out)
     try:
@@ -280,9 +296,9 @@ def prepare_out(
     except OSError as e: raise ValueError(f'cannot write results into {out}: {e.strerror}. Name another folder') from None
     return out
 
-# %% ../nbs/06_comparison.ipynb #c215039d
-def _job(out, data, model, ratings, fold, seed, n_epoch):
-    run = run_one(model, ratings, fold, seed, n_epoch)
+# %% ../nbs/06_comparison.ipynb #17d83239
+def _job(out, data, model, ratings, fold, seed, n_epoch, entry):
+    run = run_one(model, ratings, fold, seed, n_epoch, entry)
     if out is not None: save_run(run, out, data)
     return run
 
@@ -304,7 +320,7 @@ def iter_runs(
     n_epoch:int=None, # Epochs for every model; None: each entry's own
     out=None, # Folder that keeps the runs; None: they are not kept
     jobs:int=1, # Processes
-): # An iterator of (`Run`, whether it was trained now), each as soon as it is there
+) -> Iterator: # Of (`Run`, whether it was trained now), each as soon as it is there
     "Trains every model on every fold with every seed, or takes the run from `out`. Everything given is checked at once, before any training."
     _known(models)
     RatingScale.from_ratings(ratings.rating)
@@ -320,7 +336,7 @@ def iter_runs(
         todo.append(t) if run is None else kept.append(run)
     todo.sort(key=lambda t: MODELS[t[0]].fit == 'loop' and MODELS[t[0]].n_members == 1)               # the long ones first, so that no process waits at the end
     parallel = joblib.Parallel(n_jobs=jobs, return_as='generator_unordered', pre_dispatch='n_jobs')
-    trained = (run for run in parallel(joblib.delayed(_job)(out, data, m, ratings, f, s, n_epoch) for m, f, s in todo))
+    trained = (run for run in parallel(joblib.delayed(_job)(out, data, m, ratings, f, s, n_epoch, MODELS[m]) for m, f, s in todo))    # a process has the registry as it is imported, not as it is here
     return itertools.chain(((run, False) for run in kept), ((run, True) for run in trained))
 
 def compare(

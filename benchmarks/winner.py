@@ -1,0 +1,35 @@
+"Seconds to fit u1 and the scores: `ordinal`, all members, against myFM's ordered probit with the same implicit sets, one thread each, in turn. Needs the extra [bench]."
+import contextlib
+import io
+
+import numpy as np
+import pandas as pd
+import torch
+from _common import write
+from anchors import myfm_model
+
+from movielens_ce.comparison import MODELS, fit_entry
+from movielens_ce.data import RatingScale, fold_split, load_ml100k
+from movielens_ce.evaluation import Predictions, predict, score
+
+
+def main(n_runs):
+    torch.set_num_threads(1)
+    ratings, splits = load_ml100k().ratings, fold_split(1)
+    train, test = (ratings.iloc[rows] for rows in splits)
+    scale, y = RatingScale.from_ratings(ratings.rating), test.rating.to_numpy(float)
+    def ordinal():
+        model, dls, _, seconds = fit_entry(MODELS['ordinal'], ratings, splits)
+        return seconds, predict(model, dls.valid)
+    def myfm():
+        with contextlib.redirect_stderr(io.StringIO()): seconds, probs = myfm_model('MyFMOrderedProbit', True, 0)(train, test)
+        return seconds, Predictions(probs/probs.sum(1, keepdims=True), y, scale)
+    contenders = {f'ordinal, {MODELS["ordinal"].n_members} members': ordinal, 'myFM ordered probit with implicit sets, rank 10, 300 iterations': myfm}
+    seconds, scores = {n: [] for n in contenders}, {}
+    for _ in range(n_runs):
+        for name, f in contenders.items():
+            s, pred = f()
+            seconds[name].append(s)
+            scores[name] = score(pred)
+    write(pd.DataFrame([dict(name=n, median_s=np.median(s), min_s=min(s), max_s=max(s), fits=len(s), **{m: scores[n][m] for m in ('rmse', 'mae', 'accuracy', 'nll')})
+                        for n, s in seconds.items()]), 'winner.csv')
