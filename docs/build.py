@@ -13,7 +13,6 @@ import posixpath
 import re
 import shutil
 import sys
-import tempfile
 from importlib import import_module
 from pathlib import Path
 
@@ -169,13 +168,13 @@ def processed(path):
     procs = [replace.get(p, p) for p in P.FilterDefaults().procs() if replace.get(p, p)]
     proc = NBProcessor(nb=read_nb(path), procs=procs, rm_directives='quarto')
     proc.process()
+    for cell in proc.nb.cells: cell.pop('has_sd', None)            # nbdev's own mark, which is no part of the format
     return nbformat.reads(nb2str(proc.nb), 4)
 
 
-def finished(nb, page, names):
+def finished(nb, page, names, folder):
     "Give a processed notebook what smalldocs needs beyond Quarto's options: links in the new names, pictures as files with their alt texts, captions of Markdown tables."
-    up, mine = '../'*(len(page.parts) - 1), {k: v for k, v in names.items()}
-    with_modules = mine | {m: f'{m}.html' for m in modules()}
+    up, with_modules = '../'*(len(page.parts) - 1), names | {m: f'{m}.html' for m in modules()}
     n = 0
     for cell in nb.cells:
         if cell.cell_type == 'raw': cell.source = re.sub(r'^output-file:.*\n', '', cell.source, flags=re.M)
@@ -187,7 +186,7 @@ def finished(nb, page, names):
             data = out.get('data', {})
             if 'image/png' in data:
                 n += 1
-                file = STAGE/'figures'/f'{page.stem}-{n}.png'
+                file = folder/'figures'/f'{page.stem}-{n}.png'
                 file.parent.mkdir(exist_ok=True)
                 file.write_bytes(base64.b64decode(joined(data['image/png'])))
                 alt = html.escape(caption(opts, 'fig-alt', pics) or caption(opts, 'fig-cap', pics))
@@ -197,7 +196,7 @@ def finished(nb, page, names):
                 out.data = {'text/html': table_html(joined(data['text/html']), caption(opts, 'tbl-cap', tabs))}
                 tabs += 1
             elif 'text/markdown' in data:
-                text = linked(in_new_names(joined(data['text/markdown'])), up, mine)
+                text = linked(in_new_names(joined(data['text/markdown'])), up, names)
                 if re.search(r'^\|', text, re.M):
                     text += f'\n\n: {caption(opts, "tbl-cap", tabs)}' if caption(opts, 'tbl-cap', tabs) else ''
                     tabs += 1
@@ -221,54 +220,76 @@ def table_html(text, cap=''):
 
 def source_page(path):
     "A module's source as a page; line 12 is `#L-12`."
-    from pygments import highlight
-    from pygments.formatters import HtmlFormatter
-    from pygments.lexers import PythonLexer
-    code = highlight(path.read_text(), PythonLexer(), HtmlFormatter(lineanchors='L', nowrap=False, cssclass='sourceCode source-file'))
-    return f'---\ntitle: "Source of {PACKAGE}.{path.stem}"\nsearch: false\ntoc: false\n---\n\n[Documentation of `{path.stem}`](../{path.stem}.ipynb)\n\n```{{=html}}\n{code}\n```\n'
+    from smalldocs.highlight import highlight
+    lines = highlight(path.read_text(), 'python').split('\n')
+    code = '\n'.join(f'<span id="L-{i}"></span>{line}' for i, line in enumerate(lines, 1))
+    return f'---\ntitle: "Source of {PACKAGE}.{path.stem}"\nsearch: false\ntoc: false\n---\n\n[Documentation of `{path.stem}`](../{path.stem}.ipynb)\n\n```{{=html}}\n<div class="sourceCode source-file"><pre class="sourceCode python"><code>{code}</code></pre></div>\n```\n'
 
 
-def present(menu):
+def present(menu, folder):
     "A menu without the pages that are not there."
-    if isinstance(menu, dict): return {k: present(v) for k, v in menu.items()}
-    def there(entry): return not isinstance(entry, str) or (STAGE/entry).exists()
-    return [present(e) for e in menu if there(e)] if isinstance(menu, list) else menu
+    if isinstance(menu, dict): return {k: present(v, folder) for k, v in menu.items()}
+    return [present(e, folder) for e in menu if not isinstance(e, str) or (folder/e).exists()] if isinstance(menu, list) else menu
 
 
-def stage():
-    "Fill _proc/ with what smalldocs reads."
-    shutil.rmtree(STAGE, ignore_errors=True)
-    shutil.copytree(NBS, STAGE, ignore=shutil.ignore_patterns('*.ipynb', '.*', '__pycache__', 'results'))
+def stage(folder, out):
+    "Fill `folder` with what smalldocs reads."
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(NBS, folder, ignore=shutil.ignore_patterns('*.ipynb', '.*', '__pycache__', 'results'))
     names = addresses()
     for path in notebooks():
         page = page_name(path)
-        (STAGE/page).parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(finished(processed(NBS/path), page, names), STAGE/page)
-    (STAGE/'source').mkdir()
-    for module in modules(): (STAGE/'source'/f'{module}.md').write_text(source_page(ROOT/PACKAGE/f'{module}.py'))
-    for name in ('_quarto.yml', 'sidebar.yml'): (STAGE/name).write_text(in_new_names((STAGE/name).read_text()))
-    menu = yaml.safe_load((STAGE/'sidebar.yml').read_text())
-    (STAGE/'sidebar.yml').write_text(yaml.safe_dump(present(menu), sort_keys=False))
+        (folder/page).parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(finished(processed(NBS/path), page, names, folder), folder/page)
+    changes = folder/'changelog.qmd'
+    changes.write_text(changes.read_text().replace('{{< include ../CHANGELOG.md >}}', linked((ROOT/'CHANGELOG.md').read_text(), '', names)))
+    (folder/'source').mkdir()
+    for module in modules(): (folder/'source'/f'{module}.md').write_text(source_page(ROOT/PACKAGE/f'{module}.py'))
+    menu = yaml.safe_load(in_new_names((folder/'sidebar.yml').read_text()))
+    (folder/'sidebar.yml').write_text(yaml.safe_dump(present(menu, folder), sort_keys=False))
     project = import_module('nbdev.config').get_config(ROOT)
-    (STAGE/'nbdev.yml').write_text(json.dumps(dict(project={'output-dir': str(OUT)}, website=dict(title=project.title, description=project.description))))
+    (folder/'nbdev.yml').write_text(json.dumps(dict(project={'output-dir': str(out)}, website=dict(title=project.title, description=project.description))))
 
 # ------------------------------------------------------------------ HTML
 
 def improve(text, up):
-    "One page's HTML: nothing from elsewhere, tables that scroll by themselves, what screen readers need."
+    "One page's HTML: nothing from elsewhere, tables that scroll by themselves, what screen readers and keyboards need."
     soup = BeautifulSoup(text.replace(CDN, f'{up}site_libs/katex').replace('/contrib/auto-render', '/auto-render'), 'html.parser')
-    return str(soup)
+    for table in soup.select('main table'):
+        if not table.find('td'): continue
+        name = table.caption.get_text() if table.caption else 'Table'
+        table.wrap(soup.new_tag('div', attrs={'class': 'scrolls', 'tabindex': '0', 'role': 'region', 'aria-label': name}))
+    for scrolls in soup.select('main pre, main span.math.display'): scrolls['tabindex'] = '0'
+    return soup
 
 
-def build():
+def search_entries(soup, href):
+    "What search finds of a page: the prose and tables under each heading, without code and TeX."
+    main, title = soup.select_one('main'), soup.select_one('h1.title, main h1').get_text(strip=True)
+    if not main: return []
+    sections = [('', '', [])]
+    for e in main.find_all(['h2', 'h3', 'p', 'li', 'td', 'th', 'figcaption', 'caption']):
+        if e.name in ('h2', 'h3'): sections.append((e.get('id') or e.get('data-anchor-id') or e.parent.get('id', ''), e.get_text(' ', strip=True), []))
+        elif not e.find_parent(['nav', 'li', 'td']): sections[-1][2].append(' '.join(t for t in e.find_all(string=True) if not t.find_parent(class_='math') and not t.find_parent('pre')))
+    tidy = [(i, head, re.sub(r'\s+', ' ', ' '.join(texts)).strip()) for i, head, texts in sections]
+    return [dict(objectID=f'{href}#{i}', href=f'{href}#{i}' if i else href, title=title, section=head, text=text) for i, head, text in tidy if head or text]
+
+
+def build(out=OUT, folder=STAGE):
     "Build the site; what smalldocs has to say about it is returned."
     from smalldocs.site import build as smalldocs
     os.environ.setdefault('MPLBACKEND', 'agg')
-    stage()
-    site = smalldocs(STAGE, quiet=True)
-    shutil.copytree(ROOT/'docs/katex', OUT/'site_libs/katex')
-    for css in (OUT/'site_libs/themes').rglob('*.css'): css.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', css.read_text()))      # fonts from elsewhere
-    for page in OUT.rglob('*.html'): page.write_text(improve(page.read_text(), '../'*(len(page.relative_to(OUT).parts) - 1)))
+    stage(folder, out)
+    site = smalldocs(folder, quiet=True)
+    shutil.copytree(ROOT/'docs/katex', out/'site_libs/katex')
+    for css in (out/'site_libs/themes').rglob('*.css'): css.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', css.read_text()))      # fonts from elsewhere
+    found = []
+    for page in (out/p.out for p in site.pages.values()):
+        href = str(page.relative_to(out))
+        soup = improve(page.read_text(), '../'*href.count('/'))
+        page.write_text(str(soup))
+        if not href.startswith('source/'): found += search_entries(soup, href)
+    (out/'search.json').write_text(json.dumps(found, ensure_ascii=False))
     return site
 
 
