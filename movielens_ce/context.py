@@ -41,7 +41,9 @@ class TimeContext:
         self.of_user = {u: frame.iloc[rows] for u, rows in train.groupby(user).indices.items()}
 
     @property
-    def names(self): return [f'within {s:g} s' for s in self.scales]
+    def names(self):
+        "What each number is called, in the order of `scales`."
+        return [f'within {s:g} s' for s in self.scales]
 
     def __call__(self,
         frame:pd.DataFrame, # Rows to describe: user, item and timestamp; ratings in it are not looked at

@@ -50,8 +50,9 @@ class RatingScale:
     def from_ratings(cls,
         ratings, # Ratings, any array of numbers
         max_levels:int=101, # More levels than this are taken for a continuous score
-    ): # The scale that the ratings were given on
-        "The scale that `ratings` use: their even grid where they lie on one (so a level nobody chose is kept), else their distinct values."
+    ) -> 'RatingScale': # The scale that the ratings were given on
+        """The scale that `ratings` use: their even grid where they lie on one (so a level nobody chose is kept), else their distinct values.
+        Raises `ValueError` where all are the same, or where they are more than `max_levels`."""
         seen = np.unique(np.asarray(ratings, dtype=float))
         if len(seen) < 2: raise ValueError(f'all ratings are the same ({seen[0]:g}): there is nothing to predict')
         step = np.diff(seen).min()
@@ -62,17 +63,29 @@ class RatingScale:
         return cls(tuple(np.round(levels, 9)))
 
     @property
-    def n_classes(self): return len(self.levels)
+    def n_classes(self):
+        "Number of levels K."
+        return len(self.levels)
     @property
-    def values(self): return np.array(self.levels)
+    def values(self):
+        "The levels as an array, float64 `[K]`."
+        return np.array(self.levels)
     @property
-    def low(self): return self.levels[0]
+    def low(self):
+        "The lowest level."
+        return self.levels[0]
     @property
-    def high(self): return self.levels[-1]
+    def high(self):
+        "The highest level."
+        return self.levels[-1]
     @property
-    def cuts(self): return (self.values[1:] + self.values[:-1])/2
+    def cuts(self):
+        "The half-way points between neighbouring levels, float64 `[K − 1]`."
+        return (self.values[1:] + self.values[:-1])/2
     @property
-    def y_range(self): return self.low - (self.levels[1] - self.low), self.high + (self.high - self.levels[-2])/2
+    def y_range(self):
+        "Ends for a sigmoid: one step below the lowest level, half a step above the highest."
+        return self.low - (self.levels[1] - self.low), self.high + (self.high - self.levels[-2])/2
 
     def to_class(self,
         ratings, # Ratings, any shape
@@ -381,7 +394,14 @@ def _encode(classes, ids):
 
 class RatingDataset(TensorDataset):
     "Ratings as tensors: `x_cat` int64 `[n, 2]` (user, item); `x_cont` float32 `[n, c]` where there is context; `y` `[n, 1]`, float32 ratings or int64 classes."
-    def __init__(self, df, classes, scale, target, rating='rating', context=None):
+    def __init__(self,
+        df, # Ratings, or pairs without them, one a row
+        classes, # Column -> vocabulary, for the user and the item column in this order; row 0 is the unknown id
+        scale, # `RatingScale`
+        target, # 'rating': targets are float32 ratings; 'class': int64 classes
+        rating='rating', # Column of the ratings; without it targets are 0
+        context=None, # A function `frame -> float32 [n, c]` with `names`; None for none
+    ):
         self.classes, self.scale, self.target, self.rating_name, self.context = classes, scale, target, rating, context
         self.cont_names, self.n_inp = list(context.names) if context else [], 2 if context else 1
         self.cat_names, self.vocab = list(classes), [int(o) if o.is_integer() else o for o in scale.levels]
@@ -393,22 +413,38 @@ class RatingDataset(TensorDataset):
         super().__init__(x, *([torch.from_numpy(context(df))] if context else []), y)
 
     @property
-    def c(self): return self.scale.n_classes if self.target == 'class' else 1
+    def c(self):
+        "Outputs that a model needs: K classes, or 1."
+        return self.scale.n_classes if self.target == 'class' else 1
     @property
-    def n_users(self): return len(self.classes[self.cat_names[0]])
+    def n_users(self):
+        "Rows of the user vocabulary, the unknown user included."
+        return len(self.classes[self.cat_names[0]])
     @property
-    def n_items(self): return len(self.classes[self.cat_names[1]])
-    def of(self, df): return type(self)(df, self.classes, self.scale, self.target, self.rating_name, self.context)
-    def new_empty(self):
+    def n_items(self):
+        "Rows of the item vocabulary, the unknown item included."
+        return len(self.classes[self.cat_names[1]])
+    def of(self,
+        df, # Ratings, or pairs without them
+    ) -> 'RatingDataset': # With the same vocabularies, scale, kind of target and context
+        "The rows of another frame, made as these were."
+        return type(self)(df, self.classes, self.scale, self.target, self.rating_name, self.context)
+    def new_empty(self) -> 'RatingDataset': # Without rows
+        "What fastai asks for to export a `Learner`."
         return self.of(pd.DataFrame({n: pd.Series(dtype=object) for n in self.cat_names}))
 
-    def to(self, device):
+    def to(self,
+        device, # A device; None: where they are
+    ) -> 'RatingDataset': # Itself
         "Puts the tensors on `device`, once."
         if device is not None and self.tensors[0].device != torch.device(device):
             self.tensors = tuple(t.to(device) for t in self.tensors)
         return self
 
-    def decode(self, x, *rest):
+    def decode(self,
+        x, # User and item rows, int64 `[n, 2]`
+        *rest, # Context, where there is any, and targets `[n, 1]`
+    ) -> pd.DataFrame: # Ids and ratings, n rows
         "The ids and ratings that a batch, (`x_cat`, `y`) or (`x_cat`, `x_cont`, `y`), was made of."
         x, y = x.cpu().numpy(), rest[-1].detach().cpu().numpy().reshape(-1)
         ids = {n: np.array(list(c), dtype=object)[x[:, i]] for i, (n, c) in enumerate(self.classes.items())}
@@ -417,7 +453,11 @@ class RatingDataset(TensorDataset):
 # %% ../nbs/00_data.ipynb #a72a5ed6
 class RatingDL(DataLoader):
     "A fastai `DataLoader` over a `RatingDataset`: slices tensors, shows every row exactly once an epoch."
-    def __init__(self, dataset=None, replacement=False, **kwargs):
+    def __init__(self,
+        dataset=None, # `RatingDataset`
+        replacement=False, # Whether to draw the rows of an epoch with replacement
+        **kwargs, # Of fastai's `DataLoader`: bs, shuffle, drop_last, device
+    ):
         super().__init__(dataset, **kwargs)
         self.replacement = replacement
 
@@ -428,7 +468,7 @@ class RatingDL(DataLoader):
         if self.replacement: return torch.randint(self.n, (self.n,), generator=generator)
         return torch.randperm(self.n, generator=generator)
 
-    def get_idxs(self):
+    def get_idxs(self) -> torch.Tensor: # Row numbers, int64 `[n]`
         "The order of an epoch; `torch.manual_seed` makes it repeatable."
         return self.draw() if self.shuffle else torch.arange(self.n)
 
@@ -447,11 +487,19 @@ class RatingDL(DataLoader):
         tensors = self.dataset.to(self.device).tensors
         for b in self.chunks(torch.as_tensor(self.get_idxs()).to(tensors[0].device)): yield tuple(t[b] for t in tensors)
 
-    def new(self, dataset=None, cls=None, **kwargs):
+    def new(self,
+        dataset=None, # `RatingDataset`, or a frame; None: the same rows
+        cls=None, # Class of the loader; None: this one
+        **kwargs, # Settings that are to be others
+    ) -> 'RatingDL': # A new loader
         "The same loader over `dataset` (a frame, too), with other settings where given."
         return super().new(self.dataset.of(dataset) if isinstance(dataset, pd.DataFrame) else dataset, cls, **{'replacement': self.replacement, **kwargs})
 
-    def show_batch(self, b=None, max_n=9, **kwargs):
+    def show_batch(self,
+        b=None, # A batch; None: the next one
+        max_n=9, # Rows to show
+        **kwargs, # What fastai's `show_batch` is given, not used
+    ):
         "Shows the first `max_n` rows of a batch with their ids and ratings."
         display_df(self.dataset.decode(*(t[:max_n] for t in (b or self.one_batch()))))
 

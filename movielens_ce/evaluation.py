@@ -138,16 +138,24 @@ class as_metric(Metric):
         self.metric, self.decoder, self.width = metric.__name__, decoder or DECODER_OF[metric.__name__], width
         self.reset()
 
-    def reset(self): self.seen = []
-    def accumulate(self, learn):
+    def reset(self):
+        "Forgets the rows seen."
+        self.seen = []
+    def accumulate(self,
+        learn, # The `Learner`, with the output and the targets of a batch
+    ):
+        "Keeps the output and the targets of a validation batch."
         self.scale, self.target = learn.dls.scale, learn.dls.target
         self.seen.append((learn.pred.detach().double().cpu(), learn.y.detach().cpu().reshape(-1)))
 
     @property
-    def name(self): return self.metric
+    def name(self):
+        "The name in the training table."
+        return self.metric
 
     @property
     def value(self):
+        "The metric over all rows seen; None before there are any."
         if not self.seen: return None
         out, y = (torch.cat(o).numpy() for o in zip(*self.seen))
         y, s = self.scale.to_rating(y) if self.target == 'class' else y, self.scale

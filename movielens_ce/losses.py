@@ -6,6 +6,8 @@
 __all__ = ['LOSSES', 'mse', 'cross_entropy', 'hl_gauss', 'ranked_probability']
 
 # %% ../nbs/02_losses.ipynb #4fff8573
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 
@@ -30,8 +32,8 @@ LOSSES = dict(rating=mse, **{'class': cross_entropy})
 # %% ../nbs/02_losses.ipynb #4daa809b
 def hl_gauss(
     width:float=0.5, # Standard deviation of the target, in levels
-): # A loss `(logits [n, K], classes) -> scalar in nats`
-    "Cross-entropy against a Gaussian around the true class, cut at the half-way points between classes (Imani and White, 2018)."
+) -> Callable: # A loss `(logits [n, K], classes) -> scalar in nats`
+    "Cross-entropy against a Gaussian around the true class, cut at the half-way points between classes (Imani and White, 2018). Raises `ValueError` for a width not above 0."
     if not width > 0: raise ValueError(f'the width must be above 0, not {width}')
     def loss(logits, y):
         cuts = torch.arange(logits.shape[1] - 1, device=logits.device) + 0.5

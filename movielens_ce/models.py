@@ -38,13 +38,19 @@ class DotProductBias(_DotProduct):
         super().__init__(n_users, n_items, n_factors)
         self.y_range = y_range
 
-    def forward(self, x_cat, x_cont=None):
-        "Ratings float32 `[n, 1]` for the pairs `x_cat` `[n, 2]`."
+    def forward(self,
+        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
+        x_cont=None, # fastai's second input, not used
+    ) -> torch.Tensor: # Ratings, float32 `[n, 1]`, within `y_range`
+        "The rating of each pair."
         s = self.score(x_cat)
         return s if self.y_range is None else sigmoid_range(s, *self.y_range)
 
     @classmethod
-    def from_dls(cls, dls, n_factors=50):
+    def from_dls(cls,
+        dls, # Loaders of `rating_dls`: its users, items and scale
+        n_factors=50, # Length of the factor vectors
+    ) -> 'DotProductBias': # Untrained, its `y_range` that of the scale
         "The model that fits `dls`: its users, its items, the range of its scale."
         return cls(dls.n_users, dls.n_items, n_factors, dls.scale.y_range)
 
@@ -61,13 +67,20 @@ class DotProductBiasCE(_DotProduct):
         super().__init__(n_users, n_items, n_factors)
         self.y_range, self.linear = y_range, nn.Linear(1, n_classes)
 
-    def forward(self, x_cat, x_cont=None):
-        "Logits float32 `[n, n_classes]` for the pairs `x_cat` `[n, 2]`."
+    def forward(self,
+        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
+        x_cont=None, # fastai's second input, not used
+    ) -> torch.Tensor: # Logits, float32 `[n, n_classes]`
+        "The logits of each pair."
         s = self.score(x_cat)
         return self.linear(s if self.y_range is None else sigmoid_range(s, *self.y_range))
 
     @classmethod
-    def from_dls(cls, dls, n_factors=50, y_range=None):
+    def from_dls(cls,
+        dls, # Loaders of `rating_dls`: its users, items and scale
+        n_factors=50, # Length of the factor vectors
+        y_range=None, # Ends of the sigmoid before the projection; None for no sigmoid
+    ) -> 'DotProductBiasCE': # Untrained
         "The model that fits `dls`: its users, its items, its rating levels."
         return cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes, y_range)
 
@@ -84,20 +97,27 @@ class DotProductSoftmax(Module):
         self.user_bias, self.item_bias = Embedding(n_users, n_classes), Embedding(n_items, n_classes)
         self.n_classes = n_classes
 
-    def forward(self, x_cat, x_cont=None):
-        "Logits float32 `[n, n_classes]` for the pairs `x_cat` `[n, 2]`."
+    def forward(self,
+        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
+        x_cont=None, # fastai's second input, not used
+    ) -> torch.Tensor: # Logits, float32 `[n, n_classes]`
+        "The logits of each pair."
         users, items = x_cat[:, 0], x_cat[:, 1]
         products = self.user_factors(users)*self.item_factors(items)
         return products.view(len(x_cat), self.n_classes, -1).sum(dim=2) + self.user_bias(users) + self.item_bias(items)
 
     @classmethod
-    def from_dls(cls, dls, n_factors=10):
+    def from_dls(cls,
+        dls, # Loaders of `rating_dls`: its users, items and scale
+        n_factors=10, # Length of the factor vectors of one level
+    ) -> 'DotProductSoftmax': # Untrained
         "The model that fits `dls`: its users, its items, its rating levels."
         return cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes)
 
 # %% ../nbs/01_models.ipynb #bc720fd2
 class CollabNN(Module):
-    "A network with one hidden layer on the concatenated user and item embeddings (Howard and Gugger, 2020, chapter 8)."
+    """A network with one hidden layer on the concatenated user and item embeddings (Howard and Gugger, 2020, chapter 8).
+    Raises `ValueError` for an unknown `output`, or for logits without `n_classes`."""
     def __init__(self,
         user_sz:tuple, # (rows, length) of the user embedding
         item_sz:tuple, # (rows, length) of the item embedding
@@ -113,13 +133,20 @@ class CollabNN(Module):
                                     nn.Linear(n_act, n_classes if output == 'class' else 1), *([nn.Linear(1, n_classes)] if output == 'line' else []))
         self.y_range = y_range if output == 'rating' else None
 
-    def forward(self, x_cat, x_cont=None):
-        "Ratings `[n, 1]` or logits `[n, n_classes]`, float32, for the pairs `x_cat` `[n, 2]`."
+    def forward(self,
+        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
+        x_cont=None, # fastai's second input, not used
+    ) -> torch.Tensor: # Ratings `[n, 1]` or logits `[n, n_classes]`, float32
+        "The rating, or the logits, of each pair."
         z = self.layers(torch.cat([self.user_factors(x_cat[:, 0]), self.item_factors(x_cat[:, 1])], dim=1))
         return z if self.y_range is None else sigmoid_range(z, *self.y_range)
 
     @classmethod
-    def from_dls(cls, dls, n_act=100, output=None):
+    def from_dls(cls,
+        dls, # Loaders of `rating_dls`: its users, items and scale
+        n_act=100, # Width of the hidden layer
+        output=None, # 'rating', 'class' or 'line'; None: what the targets of `dls` ask for
+    ) -> 'CollabNN': # Untrained, its embeddings as long as fastai's rule has them
         "The model that fits `dls`: its users, its items, and the output that its targets ask for unless you name one."
         sizes = [(n, emb_sz_rule(n)) for n in (dls.n_users, dls.n_items)]
         return cls(*sizes, n_act, output or dls.target, dls.scale.n_classes, dls.scale.y_range)

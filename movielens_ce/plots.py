@@ -26,7 +26,7 @@ def confusion(
 def plot_confusion(
     pred, # `Predictions`
     title:str='', # Above the plot
-) -> Figure:
+) -> Figure: # K × K cells, darker for a larger share of the true rating
     "Confusion matrix of the most likely ratings: counts, and shares of each true rating."
     counts = confusion(pred)
     shares = counts/np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -64,7 +64,7 @@ def distribution(
 
 def plot_distribution(
     preds:dict, # Name -> `Predictions`
-) -> Figure:
+) -> Figure: # Two panels a row, axes shared
     "The shares of the rating levels, true and predicted, one panel a model."
     fig, axs = _grid(len(preds))
     for ax, (name, pred) in zip(axs, preds.items()):
@@ -83,7 +83,7 @@ def plot_distribution(
 # %% ../nbs/07_plots.ipynb #fb2ec47a
 def plot_history(
     histories:dict, # Name -> (history frame with epoch, train_loss, valid_loss; 'rating' or 'class')
-) -> Figure:
+) -> Figure: # One panel for each kind of loss, test rows solid, training rows dashed
     "Training (dashed) and test (solid) loss by epoch, models of squared error and of cross-entropy apart."
     labels = dict(rating='mean squared error', **{'class': 'cross-entropy (nats)'})
     kinds = [k for k in labels if any(t == k for _, t in histories.values())]
@@ -152,7 +152,7 @@ def _draw_shapes(ax, layers, size):
 def plot_shapes(
     models:dict, # Name -> module
     x_cat, # User and item rows of a batch, int64 `[n, 2]`
-) -> Figure:
+) -> Figure: # Boxes for tables and layers, one column of them a model
     "The shapes of the tensors on the way of one batch through each model, side by side; what is done between layers shows in what the next one takes."
     traced = {name: trace_shapes(m, x_cat) for name, m in models.items()}
     size = max(2 + (t.kind != 'Embedding').sum() for t in traced.values())

@@ -37,7 +37,7 @@ class UserLosses:
     @classmethod
     def from_runs(cls,
         runs, # Iterable of (model, user of each row, `Predictions`); each model on the same rows with the same number of seeds
-    ):
+    ) -> 'UserLosses': # Summed by user
         "Adds up runs over folds and averages them over seeds. Raises `ValueError` where models were not scored on the same rows."
         sums, counts, n = {}, {}, {}
         for model, users, pred in runs:
@@ -54,7 +54,9 @@ class UserLosses:
         metrics = next(iter(sums.values())).columns
         return cls({m: pd.DataFrame({k: s[m].loc[least.index]/n[k] for k, s in sums.items()}) for m in metrics}, least)
 
-    def metric(self, name):
+    def metric(self,
+        name, # 'rmse', 'mae', 'accuracy' or 'nll'
+    ) -> pd.Series: # Its value for each model
         "The metric of each model over all rows."
         return _finish(name, self.sums[name].sum()/self.counts.sum())
 
@@ -139,7 +141,7 @@ def score_by(
 def plot_reliability(
     preds:dict, # Name -> `Predictions`
     n_bins:int=10, # Bins of equal width
-) -> Figure:
+) -> Figure: # A line a model; bins with fewer than 30 probabilities are left out
     "Predicted against observed shares; on the diagonal a model means what it says."
     fig = Figure(figsize=(5.6, 5.2), layout='constrained')
     ax = fig.subplots()
@@ -156,7 +158,7 @@ def plot_intervals(
     table:pd.DataFrame, # What `intervals` gives
     metric:str, # For the axis, with its unit
     title:str='', # Above the plot
-) -> Figure:
+) -> Figure: # A row a model, the best at the top
     "Models in the order of their value, each with its interval."
     t = table.sort_values('value', ascending=False)
     fig = Figure(figsize=(7, .34*len(t) + 1.3), layout='constrained')
