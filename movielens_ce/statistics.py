@@ -158,7 +158,7 @@ def plot_intervals(
     table:pd.DataFrame, # What `intervals` gives
     metric:str, # For the axis, with its unit
     title:str='', # Above the plot
-) -> Figure: # A row a model, the best at the top
+) -> Figure: # A row a model, the lowest value at the top
     "Models in the order of their value, each with its interval."
     t = table.sort_values('value', ascending=False)
     fig = Figure(figsize=(7, .34*len(t) + 1.3), layout='constrained')

@@ -88,3 +88,10 @@ def test_a_fault_is_found(bad, good, word):
     found, = page_faults([head, bad])
     assert word in found
     assert 'no title' in page_faults([head | dict(source='# Title')])[0]
+
+
+@pytest.mark.parametrize('path', [p for p in NOTEBOOKS if p.parent.name in ('studies', 'guides')], ids=name_of)
+def test_studies_and_guides_use_the_library_and_export_nothing(path):
+    code = [''.join(c['source']) for c in json.loads(path.read_text())['cells'] if c['cell_type'] == 'code']
+    assert any('from movielens_ce' in c for c in code)
+    assert not [c for c in code if re.search(r'^#\| *(default_exp|export)', c, re.M)]
