@@ -182,7 +182,8 @@ def finished(nb, page, names, folder):
         if cell.cell_type != 'code': continue
         opts, _ = cell_options(cell.source)
         pics = tabs = 0
-        for out in cell.get('outputs', []):
+        cell.outputs = [o for o in cell.get('outputs', []) if not re.fullmatch(r'\s*<style>.*</style>\s*', joined(o.get('data', {}).get('text/html', '')), re.S)]      # fastprogress's
+        for out in cell.outputs:
             data = out.get('data', {})
             if 'image/png' in data:
                 n += 1
@@ -210,7 +211,7 @@ def table_html(text, cap=''):
     "A table of pandas without its inline styles, with its caption."
     soup = BeautifulSoup(text, 'html.parser')
     for s in soup.find_all('style'):
-        if 'dataframe' in s.get_text(): s.decompose()
+        if 'dataframe' in s.get_text() or 'progress' in s.get_text(): s.decompose()
     for t in soup.find_all('table'):
         t.attrs.pop('border', None)
         if cap and not t.caption: t.insert(0, BeautifulSoup(f'<caption>{html.escape(cap)}</caption>', 'html.parser'))
