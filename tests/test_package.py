@@ -73,3 +73,10 @@ def test_links_between_notebooks_resolve():
             text += ''.join(''.join(o.get('data', {}).get('text/markdown', [])) for o in cell.get('outputs', []))
             for link in re.findall(r'\]\(([^)#\s]+)', text):
                 assert link.startswith(('http://', 'https://')) or (path.parent/link).exists(), f'{path.name}: {link}'
+
+
+def test_the_picture_of_the_flow_names_every_module():
+    import json
+    cells = json.loads((ROOT/'nbs/00_data.ipynb').read_text())['cells']
+    picture, = (''.join(c['source']) for c in cells if 'The way of the data' in ''.join(c['source']) and c['cell_type'] == 'code')
+    assert not [m for m in FLOW if m not in picture]
