@@ -82,7 +82,7 @@ def readme(path=NBS/'index.ipynb'):
                 parts.append(f'{fence_for(text)}\n{text}\n{fence_for(text)}')
 
     def from_root(m): return m[0] if re.match(r'[a-z]+:|#|/', m[2]) else f'{m[1]}{posixpath.normpath("nbs/" + m[2])}'
-    text = re.sub(r'(!?\[[^\]]*\]\()([^)\s]+)', from_root, '\n\n'.join(parts))
+    text = re.sub(r'(!?\[[^\]]*\]\(|<img[^>]* src=")([^)\s"]+)', from_root, '\n\n'.join(parts))
     return text.strip() + '\n', pictures
 
 
@@ -215,6 +215,10 @@ def table_html(text, cap=''):
     for t in soup.find_all('table'):
         t.attrs.pop('border', None)
         if cap and not t.caption: t.insert(0, BeautifulSoup(f'<caption>{html.escape(cap)}</caption>', 'html.parser'))
+        rows = [tr.find_all(['th', 'td']) for tr in t.find_all('tr')]
+        for column in zip(*rows) if len(set(map(len, rows))) == 1 else []:                         # numbers stand right, words left
+            if any(c.name == 'td' and not re.fullmatch(r'[-+−]?[\d.,:%]+(e[-+]?\d+)?|nan|', c.get_text(strip=True), re.I) for c in column):
+                for c in column: c['class'] = [*c.get('class', []), 'words']
     for t in soup.find_all(['tr', 'th', 'td']): t.attrs.pop('style', None) if t.get('style', '').startswith('text-align') else None
     return str(soup)
 
@@ -265,13 +269,17 @@ def improve(text, up):
 
 
 def search_entries(soup, href):
-    "What search finds of a page: the prose and tables under each heading, without code and TeX."
-    main, title = soup.select_one('main'), soup.select_one('h1.title, main h1').get_text(strip=True)
-    if not main: return []
+    "What search finds of a page: the prose and tables under each heading, without code, and maths as an ellipsis."
+    main = soup.select_one('main')
+    title = main.select_one('h1').get_text(strip=True)
     sections = [('', '', [])]
+
+    def prose(e):
+        texts = [t for t in e.find_all(string=True) if not t.find_parent(['pre', 'style']) and not t.find_parent(class_='source')]
+        return ''.join('…' if t.find_parent(class_='math') else t for t in texts)
     for e in main.find_all(['h2', 'h3', 'p', 'li', 'td', 'th', 'figcaption', 'caption']):
         if e.name in ('h2', 'h3'): sections.append((e.get('id') or e.get('data-anchor-id') or e.parent.get('id', ''), e.get_text(' ', strip=True), []))
-        elif not e.find_parent(['nav', 'li', 'td']): sections[-1][2].append(' '.join(t for t in e.find_all(string=True) if not t.find_parent(class_='math') and not t.find_parent('pre')))
+        elif not e.find_parent(['nav', 'li', 'td']): sections[-1][2].append(prose(e))
     tidy = [(i, head, re.sub(r'\s+', ' ', ' '.join(texts)).strip()) for i, head, texts in sections]
     return [dict(objectID=f'{href}#{i}', href=f'{href}#{i}' if i else href, title=title, section=head, text=text) for i, head, text in tidy if head or text]
 

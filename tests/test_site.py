@@ -113,6 +113,7 @@ def test_search_finds_cross_entropy(opened):
     first = page.locator('.search-result').first
     first.wait_for()
     assert 'cross-entropy' in page.locator('.smalldocs-search-results').inner_text().lower()
+    assert not violations(page)
     assert '\\' not in page.locator('.smalldocs-search-results').inner_text(), 'TeX in an excerpt'
     with page.expect_navigation(): first.click()
     assert 'cross-entropy' in page.locator('main').inner_text().lower() and not page.wrong
@@ -124,6 +125,8 @@ def test_menu_on_a_telephone(opened):
     assert not page.locator('#quarto-sidebar').evaluate('e => e.classList.contains("show")')
     page.click('.quarto-btn-toggle')
     link.wait_for(state='visible')
+    page.wait_for_timeout(300)
+    assert page.locator('#quarto-sidebar a').first.bounding_box()['y'] >= page.locator('#quarto-header').bounding_box()['height'], 'the menu begins behind the header'
     assert not violations(page)
     with page.expect_navigation(): link.click()
     assert page.url.endswith('losses.html') and not page.wrong
