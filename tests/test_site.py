@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup
 from filelock import FileLock
 
 PAGES = sorted([str(build.page_name(p).with_suffix('.html')) for p in build.notebooks()] + ['changelog.html'] + [f'source/{m}.html' for m in build.modules()])
+UNFINISHED = {'training.html'}                  # pages that are being rewritten: take each out as it is done
 FLAGS = '--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
 
 
@@ -90,7 +91,7 @@ IMAGES = "() => [...document.images].filter(i => !i.alt.trim() || !i.complete ||
 MATHS = "() => [...document.querySelectorAll('span.math')].filter(m => !m.querySelector('.katex') || m.querySelector('.katex-error')).map(m => m.outerHTML.slice(0, 200))"
 
 
-@pytest.mark.parametrize('path', PAGES)
+@pytest.mark.parametrize('path', [pytest.param(p, marks=pytest.mark.xfail(reason='being rewritten', strict=False)) if p in UNFINISHED else p for p in PAGES])
 def test_page_in_a_browser(path, opened):
     page = opened(path)
     assert page.title() and page.locator('main h1').count() >= 1
@@ -105,6 +106,16 @@ def test_page_in_a_browser(path, opened):
     page.wait_for_function("document.documentElement.classList.contains('quarto-dark')")
     assert not violations(page, runOnly=['color-contrast', 'link-in-text-block', 'scrollable-region-focusable', 'button-name'])
     assert not page.wrong
+
+
+def test_a_fault_of_a_page_is_found(opened):
+    page = opened('index.html', width=390)
+    assert not page.evaluate(TOO_WIDE) and not page.evaluate(IMAGES) and not page.evaluate(MATHS)
+    page.evaluate("""() => { document.querySelector('main').insertAdjacentHTML('beforeend', '<div style="width: 500px; height: 9px">wide</div><img src="none.png" alt="">' +
+        '<span class="math inline">x</span><p style="color: #aaa; background: #fff">pale</p>') }""")
+    page.wait_for_timeout(200)
+    assert len(page.evaluate(TOO_WIDE)) == len(page.evaluate(IMAGES)) == len(page.evaluate(MATHS)) == 1
+    assert any('color-contrast' in v for v in violations(page)) and any('404' in w for w in page.wrong)
 
 
 def test_search_finds_cross_entropy(opened):
