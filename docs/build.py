@@ -1,0 +1,317 @@
+"""README.md and the site in `_docs/`, from the notebooks and the outputs that are committed in them: `python docs/build.py`.
+
+Needs the dev requirements, no Quarto and no network. Where Quarto is installed, `nbdev-docs` makes the same pages in the same order from the same files
+(`nbs/_quarto.yml`, `nbs/sidebar.yml`, `nbs/styles.css`). Four steps: nbdev's processors (documentation of what cells define, hidden cells, front matter); a few changes
+to the processed notebooks; smalldocs; a few changes to its HTML."""
+import argparse
+import ast
+import base64
+import html
+import json
+import os
+import posixpath
+import re
+import shutil
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import nbformat
+import yaml
+from bs4 import BeautifulSoup
+from smalldocs.notebook import ANSI, cell_options, fence_for
+
+ROOT = Path(__file__).resolve().parent.parent
+NBS, STAGE, OUT = ROOT/'nbs', ROOT/'_proc', ROOT/'_docs'
+PACKAGE = 'movielens_ce'
+CDN = 'https://cdn.jsdelivr.net/npm/katex@0.16.11/dist'                  # where smalldocs takes KaTeX from; docs/katex is its 0.16.40
+
+
+def notebooks():
+    "The notebooks that are pages, as paths below nbs/."
+    return sorted(p.relative_to(NBS) for p in NBS.rglob('*.ipynb') if not any(part.startswith(('.', '_')) for part in p.relative_to(NBS).parts))
+
+
+def joined(x): return ''.join(x) if isinstance(x, list) else x
+
+# ------------------------------------------------------------------ README.md
+
+def hidden(code):
+    "Whether nbdev leaves a code cell out altogether."
+    return bool(re.search(r'^#\|\s*(hide|export|exporti|default_exp)\b|^#\|\s*include:\s*false', code, re.M))
+
+
+def caption(opts, key, n=0):
+    "The n-th caption (or alt text) of a cell."
+    cap = opts.get(key)
+    return (cap[n] if n < len(cap) else '') if isinstance(cap, list) else cap or ''
+
+
+def plain_table(table):
+    "A table as GitHub shows it: without styles."
+    for t in table.find_all(True): t.attrs = {k: v for k, v in t.attrs.items() if k in ('colspan', 'rowspan')}
+    table.attrs = {}
+    return str(table)
+
+
+def readme(path=NBS/'index.ipynb'):
+    "README.md's text and its pictures {path: bytes}: the front page without the code that it folds or hides, its links made to start at the root of the repository."
+    parts, pictures = [], {}
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == 'markdown': parts.append(cell.source)
+        if cell.cell_type != 'code' or hidden(cell.source): continue
+        opts, code = cell_options(cell.source)
+        if opts.get('echo', True) and str(opts.get('code-fold', False)).lower() == 'false' and code.strip(): parts.append(f'```python\n{code.strip()}\n```')
+        pics = 0
+        for out in cell.outputs if opts.get('output', True) is not False else []:
+            data = out.get('data', {})
+            if 'text/markdown' in data:
+                parts.append(joined(data['text/markdown']).strip())
+                if opts.get('tbl-cap') and '|' in parts[-1]: parts.append(f'*{caption(opts, "tbl-cap")}*')
+            elif 'image/png' in data:
+                name = f'docs/readme/{len(pictures) + 1}.png'
+                pictures[name] = base64.b64decode(joined(data['image/png']))
+                parts.append(f'![{caption(opts, "fig-alt", pics) or caption(opts, "fig-cap", pics)}](../{name})')
+                if opts.get('fig-cap'): parts.append(f'*{caption(opts, "fig-cap", pics)}*')
+                pics += 1
+            elif '<table' in joined(data.get('text/html', '')):
+                parts.append(plain_table(BeautifulSoup(joined(data['text/html']), 'html.parser').table))
+                if opts.get('tbl-cap'): parts.append(f'*{caption(opts, "tbl-cap")}*')
+            else:
+                text = ANSI.sub('', joined(out.get('text') or data.get('text/plain', ''))).strip('\n')
+                parts.append(f'{fence_for(text)}\n{text}\n{fence_for(text)}')
+
+    def from_root(m): return m[0] if re.match(r'[a-z]+:|#|/', m[2]) else f'{m[1]}{posixpath.normpath("nbs/" + m[2])}'
+    text = re.sub(r'(!?\[[^\]]*\]\(|<img[^>]* src=")([^)\s"]+)', from_root, '\n\n'.join(parts))
+    return text.strip() + '\n', pictures
+
+
+def write_readme():
+    text, pictures = readme()
+    (ROOT/'README.md').write_text(text)
+    shutil.rmtree(ROOT/'docs/readme', ignore_errors=True)
+    for name, png in pictures.items():
+        (ROOT/name).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT/name).write_bytes(png)
+
+# ------------------------------------------------------------------ notebooks to pages
+
+def page_name(path):
+    "`00_data.ipynb` becomes `data.ipynb`, as in Quarto's output."
+    from nbdev.config import nbpath2html
+    return nbpath2html(path).with_suffix('.ipynb')
+
+
+def in_new_names(text): return re.sub(r'(\]\(|- |href: )((?:[\w.-]+/)*)\d+[a-z]?_(\w+\.ipynb)', r'\1\2\3', text)
+
+
+def modules():
+    "The package's modules, and what nbdev's index says of the names in them: (page, file)."
+    return {m.split('.')[1]: syms for m, syms in import_module(f'{PACKAGE}._modidx').d['syms'].items()}
+
+
+def addresses():
+    "Where each public name and each module is documented; a name that the command line shares with the library means the library's."
+    found = {}
+    for module, syms in sorted(modules().items(), key=lambda m: m[0] == 'cli'):
+        for full, (page, _) in syms.items():
+            short = full.removeprefix(f'{PACKAGE}.{module}.')
+            if not any(re.match(r'_(?!_)', part) for part in short.split('.')):
+                found.setdefault(short, page)
+                found[full] = found[f'{module}.{short}'] = page
+    return found | {f'{PACKAGE}.{m}': f'{m}.html' for m in modules()}
+
+
+def definitions(module):
+    "The line of each definition in a module: {'RatingScale.to_class': 103}."
+    found, tree = {}, ast.parse((ROOT/PACKAGE/f'{module}.py').read_text())
+
+    def walk(node, prefix=''):
+        for n in node.body:
+            if isinstance(n, (ast.FunctionDef, ast.ClassDef)):
+                found[prefix + n.name] = n.lineno
+                if isinstance(n, ast.ClassDef): walk(n, f'{prefix}{n.name}.')
+    walk(tree)
+    return found
+
+
+def linked(text, up, names, skip=''):
+    "Markdown with the names in backticks that are documented linked to their place, outside code and other links."
+    def link(m):
+        page = names.get(m[2])
+        return f'[{m[1]}]({up}{page.replace(".html", ".ipynb")})' if page and page != skip else m[0]
+    lines, fenced = text.split('\n'), False
+    for i, line in enumerate(lines):
+        if line.startswith('```'): fenced = not fenced
+        elif not fenced and not line.startswith('    '): lines[i] = re.sub(r'(?<![\[`\w])(`([\w.]+)(?:\(\))?`)(?![\]`])', link, line)
+    return '\n'.join(lines)
+
+
+def processed(path):
+    "A notebook after nbdev's processors. Documentation comes from the library itself, so that no cell has to run."
+    from fastcore.nbio import nb2str, read_nb
+    from nbdev import processors as P
+    from nbdev.process import NBProcessor
+
+    module = page_name(path).stem
+    names, lines = (dict(vars(import_module(f'{PACKAGE}.{module}'))), definitions(module)) if module in modules() else ({}, {})
+
+    class ShowDocs(P.Processor):
+        def cell(self, cell):
+            if not P._is_showdoc(cell): return
+            sym = re.search(r'show_doc\(([\w.]+)', cell.source)[1]
+            text = P.show_doc(eval(sym, names))._repr_markdown_().removeprefix('---\n\n')
+            text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', f'[source](/source/{module}.md#L-{lines[sym]}){{.source}}', text)
+            cell.outputs = [nbformat.v4.new_output('display_data', {'text/markdown': text})]
+
+    replace = {P.exec_show_docs: ShowDocs, P.add_links: None}
+    procs = [replace.get(p, p) for p in P.FilterDefaults().procs() if replace.get(p, p)]
+    proc = NBProcessor(nb=read_nb(path), procs=procs, rm_directives='quarto')
+    proc.process()
+    for cell in proc.nb.cells: cell.pop('has_sd', None)            # nbdev's own mark, which is no part of the format
+    return nbformat.reads(nb2str(proc.nb), 4)
+
+
+def finished(nb, page, names, folder):
+    "Give a processed notebook what smalldocs needs beyond Quarto's options: links in the new names, pictures as files with their alt texts, captions of Markdown tables."
+    up, with_modules = '../'*(len(page.parts) - 1), names | {m: f'{m}.html' for m in modules()}
+    n = 0
+    for cell in nb.cells:
+        if cell.cell_type == 'raw': cell.source = re.sub(r'^output-file:.*\n', '', cell.source, flags=re.M)
+        if cell.cell_type == 'markdown': cell.source = linked(in_new_names(cell.source), up, with_modules, skip=page.with_suffix('.html').name)
+        if cell.cell_type != 'code': continue
+        opts, _ = cell_options(cell.source)
+        pics = tabs = 0
+        cell.outputs = [o for o in cell.get('outputs', []) if not re.fullmatch(r'\s*<style>.*</style>\s*', joined(o.get('data', {}).get('text/html', '')), re.S)]      # fastprogress's
+        for out in cell.outputs:
+            data = out.get('data', {})
+            if 'image/png' in data:
+                n += 1
+                file = folder/'figures'/f'{page.stem}-{n}.png'
+                file.parent.mkdir(exist_ok=True)
+                file.write_bytes(base64.b64decode(joined(data['image/png'])))
+                alt = html.escape(caption(opts, 'fig-alt', pics) or caption(opts, 'fig-cap', pics))
+                out.data = {'text/markdown': f'![{caption(opts, "fig-cap", pics)}]({up}figures/{file.name}){{fig-alt="{alt}"}}'}
+                pics += 1
+            elif 'text/html' in data and '<table' in joined(data['text/html']):
+                out.data = {'text/html': table_html(joined(data['text/html']), caption(opts, 'tbl-cap', tabs))}
+                tabs += 1
+            elif 'text/markdown' in data:
+                text = linked(in_new_names(joined(data['text/markdown'])), up, names)
+                if re.search(r'^\|', text, re.M):
+                    text += f'\n\n: {caption(opts, "tbl-cap", tabs)}' if caption(opts, 'tbl-cap', tabs) else ''
+                    tabs += 1
+                out.data = {'text/markdown': text}
+        if 'fig-cap' in opts or 'tbl-cap' in opts or 'fig-alt' in opts:                   # said above; smalldocs need not say it again
+            cell.source = re.sub(r'^#\|\s*(fig-cap|fig-alt|tbl-cap)\b.*\n(#\|\s+(-|  ).*\n)*', '', cell.source, flags=re.M)
+    return nb
+
+
+def table_html(text, cap=''):
+    "A table of pandas without its inline styles, with its caption."
+    soup = BeautifulSoup(text, 'html.parser')
+    for s in soup.find_all('style'):
+        if 'dataframe' in s.get_text() or 'progress' in s.get_text(): s.decompose()
+    for t in soup.find_all('table'):
+        t.attrs.pop('border', None)
+        if cap and not t.caption: t.insert(0, BeautifulSoup(f'<caption>{html.escape(cap)}</caption>', 'html.parser'))
+        rows = [tr.find_all(['th', 'td']) for tr in t.find_all('tr')]
+        for column in zip(*rows) if len(set(map(len, rows))) == 1 else []:                         # numbers stand right, words left
+            if any(c.name == 'td' and not re.fullmatch(r'[-+−]?[\d.,:%]+(e[-+]?\d+)?|nan|', c.get_text(strip=True), re.I) for c in column):
+                for c in column: c['class'] = [*c.get('class', []), 'words']
+    for t in soup.find_all(['tr', 'th', 'td']): t.attrs.pop('style', None) if t.get('style', '').startswith('text-align') else None
+    return str(soup)
+
+
+def source_page(path):
+    "A module's source as a page; line 12 is `#L-12`."
+    from smalldocs.highlight import highlight
+    lines = highlight(path.read_text(), 'python').split('\n')
+    code = '\n'.join(f'<span id="L-{i}"></span>{line}' for i, line in enumerate(lines, 1))
+    return f'---\ntitle: "Source of {PACKAGE}.{path.stem}"\nsearch: false\ntoc: false\n---\n\n[Documentation of `{path.stem}`](../{path.stem}.ipynb)\n\n```{{=html}}\n<div class="sourceCode source-file"><pre class="sourceCode python"><code>{code}</code></pre></div>\n```\n'
+
+
+def present(menu, folder):
+    "A menu without the pages that are not there."
+    if isinstance(menu, dict): return {k: present(v, folder) for k, v in menu.items()}
+    return [present(e, folder) for e in menu if not isinstance(e, str) or (folder/e).exists()] if isinstance(menu, list) else menu
+
+
+def stage(folder, out):
+    "Fill `folder` with what smalldocs reads."
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(NBS, folder, ignore=shutil.ignore_patterns('*.ipynb', '.*', '__pycache__', 'results'))
+    names = addresses()
+    for path in notebooks():
+        page = page_name(path)
+        (folder/page).parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(finished(processed(NBS/path), page, names, folder), folder/page)
+    changes = folder/'changelog.qmd'
+    changes.write_text(changes.read_text().replace('{{< include ../CHANGELOG.md >}}', linked((ROOT/'CHANGELOG.md').read_text(), '', names)))
+    (folder/'source').mkdir()
+    for module in modules(): (folder/'source'/f'{module}.md').write_text(source_page(ROOT/PACKAGE/f'{module}.py'))
+    menu = yaml.safe_load(in_new_names((folder/'sidebar.yml').read_text()))
+    (folder/'sidebar.yml').write_text(yaml.safe_dump(present(menu, folder), sort_keys=False))
+    project = import_module('nbdev.config').get_config(ROOT)
+    (folder/'nbdev.yml').write_text(json.dumps(dict(project={'output-dir': str(out)}, website=dict(title=project.title, description=project.description))))
+
+# ------------------------------------------------------------------ HTML
+
+def improve(text, up):
+    "One page's HTML: nothing from elsewhere, tables that scroll by themselves, what screen readers and keyboards need."
+    soup = BeautifulSoup(text.replace(CDN, f'{up}site_libs/katex').replace('/contrib/auto-render', '/auto-render'), 'html.parser')
+    for table in soup.select('main table'):
+        if not table.find('td'): continue
+        name = table.caption.get_text() if table.caption else 'Table'
+        table.wrap(soup.new_tag('div', attrs={'class': 'scrolls', 'tabindex': '0', 'role': 'region', 'aria-label': name}))
+    for scrolls in soup.select('main pre, main span.math.display'): scrolls['tabindex'] = '0'
+    return soup
+
+
+def search_entries(soup, href):
+    "What search finds of a page: the prose and tables under each heading, without code, and maths as an ellipsis."
+    main = soup.select_one('main')
+    title = main.select_one('h1').get_text(strip=True)
+    sections = [('', '', [])]
+
+    def prose(e):
+        texts = [t for t in e.find_all(string=True) if not t.find_parent(['pre', 'style']) and not t.find_parent(class_='source')]
+        return ''.join('…' if t.find_parent(class_='math') else t for t in texts)
+    for e in main.find_all(['h2', 'h3', 'p', 'li', 'td', 'th', 'figcaption', 'caption']):
+        if e.name in ('h2', 'h3'): sections.append((e.get('id') or e.get('data-anchor-id') or e.parent.get('id', ''), e.get_text(' ', strip=True), []))
+        elif not e.find_parent(['nav', 'li', 'td']): sections[-1][2].append(prose(e))
+    tidy = [(i, head, re.sub(r'\s+', ' ', ' '.join(texts)).strip()) for i, head, texts in sections]
+    return [dict(objectID=f'{href}#{i}', href=f'{href}#{i}' if i else href, title=title, section=head, text=text) for i, head, text in tidy if head or text]
+
+
+def build(out=OUT, folder=STAGE):
+    "Build the site; what smalldocs has to say about it is returned."
+    from smalldocs.site import build as smalldocs
+    os.environ.setdefault('MPLBACKEND', 'agg')
+    stage(folder, out)
+    site = smalldocs(folder, quiet=True)
+    shutil.copytree(ROOT/'docs/katex', out/'site_libs/katex')
+    for css in (out/'site_libs/themes').rglob('*.css'): css.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', css.read_text()))      # fonts from elsewhere
+    found = []
+    for page in (out/p.out for p in site.pages.values()):
+        href = str(page.relative_to(out))
+        soup = improve(page.read_text(), '../'*href.count('/'))
+        page.write_text(str(soup))
+        if not href.startswith('source/'): found += search_entries(soup, href)
+    (out/'search.json').write_text(json.dumps(found, ensure_ascii=False))
+    return site
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--readme', action='store_true', help='only README.md')
+    args = parser.parse_args()
+    write_readme()
+    if args.readme: return
+    site = build()
+    for warning in site.warnings: print(warning, file=sys.stderr)
+    print(f'{len(site.pages)} pages in {OUT.relative_to(ROOT)}/, beginning with index.html')
+    return 1 if site.broken else 0
+
+
+if __name__ == '__main__': sys.exit(main())
