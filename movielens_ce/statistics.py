@@ -155,17 +155,23 @@ def plot_reliability(
     return fig
 
 def plot_intervals(
-    table:pd.DataFrame, # What `intervals` gives
-    metric:str, # For the axis, with its unit
-    title:str='', # Above the plot
-) -> Figure: # A row a model, the lowest value at the top
-    "Models in the order of their value, each with its interval."
-    t = table.sort_values('value', ascending=False)
-    fig = Figure(figsize=(7, .34*len(t) + 1.3), layout='constrained')
-    ax = fig.subplots()
-    y = np.arange(len(t))
-    ax.errorbar(t.value, y, xerr=[t.value - t.low, t.high - t.value], fmt='o', color='#1f78b4', ecolor='#888888', capsize=3)
-    ax.set_yticks(y, t.index)
-    ax.set(xlabel=metric, title=title)
-    ax.grid(axis='x', alpha=.3)
+    tables:dict, # For the axis, with its unit -> what `intervals` gives; a panel each, all of the same models
+    title:str='', # Above the panels
+    kinds:dict=None, # Kind of model, for the legend -> its models; None: all alike
+) -> Figure: # A row a model, the lowest value of the first table at the top
+    "Models in the order of their value, each with its interval, in a panel for each metric."
+    order = next(iter(tables.values())).value.sort_values(ascending=False).index
+    colors = {m: f'C{i}' for i, models in enumerate((kinds or {}).values()) for m in models}
+    fig = Figure(figsize=(3 + 4*len(tables), .32*len(order) + 1.5), layout='constrained')
+    axs = fig.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    for ax, (label, table) in zip(axs, tables.items()):
+        t, color = table.loc[order], [colors.get(m, 'C0') for m in order]
+        ax.hlines(range(len(t)), t.low, t.high, color=color, lw=4, alpha=.4)
+        ax.scatter(t.value, range(len(t)), color=color, zorder=3)
+        ax.set_xlabel(label)
+        ax.grid(axis='x', alpha=.3)
+    axs[0].set_yticks(range(len(order)), order)
+    for i, kind in enumerate(kinds or {}): axs[-1].scatter([], [], color=f'C{i}', label=kind)
+    if kinds: fig.legend(*axs[-1].get_legend_handles_labels(), loc='outside lower center', ncols=len(kinds), frameon=False)
+    fig.suptitle(title)
     return fig
