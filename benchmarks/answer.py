@@ -7,7 +7,7 @@
 u1-u5.csv       a row for each run: every metric through the decoder that suits it
 intervals.csv   each model's metrics over all 100,000 test rows with intervals: bootstrap over users, 10,000 draws, rows averaged over seeds
 differences.csv each pair of the models in PAIRED: difference, interval, p-value, and the p-value corrected for the number of pairs (Holm)
-decoders.csv    the metrics of each model through each decoder
+decoders.csv    the metrics of each model through each decoder, means over folds, first seed
 calibration.csv reliability and expected calibration error of each model
 groups.csv      the metrics by the true rating, by the number of training ratings of the user and of the item, and for users or items without any
 """
@@ -25,7 +25,7 @@ from movielens_ce.statistics import UserLosses, expected_calibration_error, inte
 
 RESULTS = Path(__file__).parent.parent/'nbs'/'results'
 METRICS = ('rmse', 'mae', 'accuracy', 'nll')
-PAIRED = ('dot', 'dot_ce', 'dot_softmax', 'dot_hl_gauss', 'dot_rps', 'dot_ordinal', 'nn', 'nn_line', 'nn_ce', 'nn_ordinal', 'ordinal_ids', 'ordinal', 'book_dot', 'fastai_dot',
+PAIRED = ('dot', 'dot_ce', 'dot_softmax', 'dot_hl_gauss', 'dot_rps', 'dot_ordinal', 'nn', 'nn_line', 'nn_ce', 'nn_ordinal', 'implicit', 'ordinal_ids', 'ordinal', 'book_dot', 'fastai_dot',
           'surprise_svdpp', 'myfm_ordinal_implicit')
 
 
@@ -38,9 +38,9 @@ def counts(ratings, fold):
 
 def labels(y, n_user, n_item):
     "Name -> a label for each row, None where a row belongs to no group of that name."
-    cut = lambda n, edges: pd.cut(n, edges, right=False).astype(str)
-    return {'rating': y.astype(int).astype(str), "the user's training ratings": cut(n_user, [0, 20, 50, 100, 200, 1000]),
-            "the item's training ratings": cut(n_item, [0, 1, 10, 50, 100, 200, 1000]), 'seen in training': np.where((n_user == 0) | (n_item == 0), 'user or item unseen', 'both seen')}
+    def cut(n, edges): return pd.cut(n, [*edges, np.inf], right=False, labels=[str(a) if b == a + 1 else f'{a}–{b - 1}' for a, b in zip(edges, edges[1:])] + [f'{edges[-1]} or more']).astype(str)
+    return {'rating': y.astype(int).astype(str), "the user's training ratings": cut(n_user, [0, 20, 50, 100, 200]),
+            "the item's training ratings": cut(n_item, [0, 1, 10, 50, 100, 200]), 'seen in training': np.where((n_user == 0) | (n_item == 0), 'user or item unseen', 'both seen')}
 
 
 def pooled(preds):
@@ -51,6 +51,7 @@ def pooled(preds):
 
 def main(out):
     ratings = load_ml100k().ratings
+    fingerprint = _fingerprint(ratings)
     paths = defaultdict(list)
     for path in sorted((Path(out)/'runs').glob('*.npz')): paths[path.name.rsplit('_', 2)[0]].append(path)
     known = {k: counts(ratings, k) for k in range(1, 6)}
@@ -58,10 +59,11 @@ def main(out):
     def model_runs(model):
         "(user of each row, predictions) for each run of a model, which goes into the other files on the way."
         runs = [load_run(p) for p in paths[model]]
-        if any(data != _fingerprint(ratings) for _, data in runs): raise SystemExit(f'{out} keeps runs of {model} on other ratings')
+        if any(data != fingerprint for _, data in runs): raise SystemExit(f'{out} keeps runs of {model} on other ratings')
         runs = [r for r, _ in runs]
         rows.extend(r.row for r in runs)
-        decoders.append((sum(score_by_decoder(r.pred) for r in runs)/len(runs)).rename_axis('metric').reset_index().assign(model=model))
+        first = [r for r in runs if r.row['seed'] == min(r.row['seed'] for r in runs)]
+        decoders.append((sum(score_by_decoder(r.pred) for r in first)/len(first)).rename_axis('metric').reset_index().assign(model=model))
         everything = pooled([r.pred for r in runs])
         calibration.append(reliability(everything).assign(model=model, calibration_error=expected_calibration_error(everything)))
         parts = [labels(r.pred.y, *known[int(r.row['fold'])]) for r in runs]

@@ -18,9 +18,6 @@ from nbclient import NotebookClient
 NBS = Path(__file__).parent.parent/'nbs'
 NOTEBOOKS = sorted(p for p in NBS.rglob('*.ipynb') if '.ipynb_checkpoints' not in p.parts)
 
-# Pages that are being rewritten, and what is still missing in them: take each out as it is done.
-UNFINISHED = {'index.ipynb', 'benchmarks.ipynb', 'studies/which_loss_wins.ipynb'}
-
 
 def name_of(path): return path.relative_to(NBS).as_posix()
 
@@ -85,7 +82,7 @@ def test_outputs_are_those_of_the_code(path, ml):
         assert same(was, is_), f'{path.name}: the outputs of this cell are not committed, run the notebook again\n\n{old.source}\n\ncommitted:\n{was}\n\nnow:\n{is_}'
 
 
-LIBRARY = [pytest.param(p, marks=pytest.mark.xfail(reason='being rewritten', strict=False)) if name_of(p) in UNFINISHED else p for p in NOTEBOOKS if re.match(r'\d', p.name)]
+LIBRARY = [p for p in NOTEBOOKS if re.match(r'\d', p.name)]
 
 
 @pytest.mark.parametrize('path', LIBRARY, ids=name_of)
@@ -169,7 +166,7 @@ def page_faults(cells):
     return faults
 
 
-@pytest.mark.parametrize('path', [pytest.param(p, marks=pytest.mark.xfail(reason='being rewritten')) if name_of(p) in UNFINISHED else p for p in NOTEBOOKS], ids=name_of)
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=name_of)
 def test_notebook_reads_as_a_page(path):
     faults = page_faults(json.loads(path.read_text())['cells'])
     assert not faults, '\n' + '\n'.join(faults)

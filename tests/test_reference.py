@@ -13,10 +13,6 @@ import pytest
 from fastcore.docments import docments
 from test_package import FLOW, ROOT
 
-UNFINISHED = set()      # modules whose pages are being rewritten
-
-MODULES = [pytest.param(m, marks=pytest.mark.xfail(reason='being rewritten', strict=False)) if m in UNFINISHED else m for m in FLOW]
-
 
 def public(module):
     "The functions, classes and commands among the public names of a module."
@@ -71,7 +67,7 @@ def gaps(name, o):
     return (command_gaps if isinstance(o, click.Command) else class_gaps if inspect.isclass(o) else function_gaps)(name, o)
 
 
-@pytest.mark.parametrize('module', MODULES)
+@pytest.mark.parametrize('module', FLOW)
 def test_public_names_are_documented(module):
     found = [g for name, o in public(module).items() for g in gaps(name, o)]
     assert not found, '\n' + '\n'.join(found)
@@ -86,7 +82,7 @@ def notebook_of(module):
 NOTEBOOK = {}                                           # modules whose notebook has another name
 
 
-@pytest.mark.parametrize('module', MODULES)
+@pytest.mark.parametrize('module', FLOW)
 def test_public_names_have_an_example(module):
     shown = [''.join(c['source']) for c in notebook_of(module) if c['cell_type'] == 'code' and c['outputs']]
     shown = '\n'.join(s for s in shown if not re.search(r'^#\| *(export|hide$)', s, re.M))
