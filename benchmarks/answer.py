@@ -53,7 +53,7 @@ def main(out):
     ratings = load_ml100k().ratings
     fingerprint = _fingerprint(ratings)
     paths = defaultdict(list)
-    for path in sorted((Path(out)/'runs').glob('*.npz')): paths[path.name.rsplit('_', 2)[0]].append(path)
+    for path in sorted((Path(out)/'runs').glob('[!.]*.npz')): paths[path.name.rsplit('_', 2)[0]].append(path)
     known = {k: counts(ratings, k) for k in range(1, 6)}
     rows, decoders, calibration, groups = [], [], [], []
     def model_runs(model):

@@ -8,7 +8,6 @@ import ast
 import base64
 import html
 import json
-import os
 import posixpath
 import re
 import shutil
@@ -287,7 +286,6 @@ def search_entries(soup, href):
 def build(out=OUT, folder=STAGE):
     "Build the site; what smalldocs has to say about it is returned."
     from smalldocs.site import build as smalldocs
-    os.environ.setdefault('MPLBACKEND', 'agg')
     stage(folder, out)
     site = smalldocs(folder, quiet=True)
     shutil.copytree(ROOT/'docs/katex', out/'site_libs/katex')

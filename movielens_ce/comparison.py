@@ -271,7 +271,7 @@ def write_results(
     out, # The folder of results
 ) -> pd.DataFrame: # The rows written
     "Makes `out/results.csv` of the runs that `out` keeps."
-    results = results_frame(load_run(p)[0].row for p in sorted((Path(out)/'runs').glob('*.npz')))
+    results = results_frame(load_run(p)[0].row for p in sorted((Path(out)/'runs').glob('[!.]*.npz')))
     _atomic(Path(out)/'results.csv', lambda tmp: results.to_csv(tmp, index=False))
     return results
 

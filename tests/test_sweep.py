@@ -27,7 +27,7 @@ def command(ratings_file, out, jobs=1):
 
 def plain(results): return results.drop(columns='train_seconds').astype(dict(wd=object, options=object)).astype(dict(wd=str, options=str))
 def table(out): return plain(pd.read_csv(out/'results.csv'))
-def kept(out): return {p.name: p.stat().st_mtime_ns for p in (out/'runs').glob('*.npz')}
+def kept(out): return {p.name: p.stat().st_mtime_ns for p in (out/'runs').glob('[!.]*.npz')}
 
 
 @pytest.fixture(scope='module')
@@ -47,6 +47,14 @@ def test_killed_at_any_moment_it_goes_on(ratings_file, tmp_path, uninterrupted):
         before = kept(out)
     assert subprocess.run(command(ratings_file, out), capture_output=True).returncode == 0
     assert before.items() <= kept(out).items() and len(kept(out)) == 8
+    pd.testing.assert_frame_equal(table(out), uninterrupted)
+
+
+def test_what_a_killed_run_left_is_not_a_run(ratings_file, tmp_path, uninterrupted):
+    out = tmp_path/'out'
+    (out/'runs').mkdir(parents=True)
+    (out/'runs/.tmp-half.npz').write_bytes(b'PK half a file')                 # killed while it was written
+    assert subprocess.run(command(ratings_file, out), capture_output=True).returncode == 0
     pd.testing.assert_frame_equal(table(out), uninterrupted)
 
 
