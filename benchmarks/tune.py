@@ -1,6 +1,6 @@
 """The settings in `MODELS`: each model searched with the same budget on training rows held out for it. Results go to benchmarks/results/tuning.csv.
 
-    python benchmarks/tune.py                    all models, 24 trials each
+    python benchmarks/tune.py                    all models, 16 trials each
     python benchmarks/tune.py dot nn_ce          some of them
     python benchmarks/tune.py --trials 40        another budget
 
@@ -95,7 +95,7 @@ def main(names, n_trials):
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', metavar='MODEL', help=f'some of {", ".join(TUNED)}')
-    parser.add_argument('--trials', type=int, default=24)
+    parser.add_argument('--trials', type=int, default=16)
     args = parser.parse_args()
     if unknown := set(args.names) - set(TUNED): parser.error(f'unknown model {", ".join(sorted(unknown))}: use {", ".join(TUNED)}')
     main(args.names or TUNED, args.trials)
