@@ -113,7 +113,7 @@ class SetEmbedding(Module):
 
 # %% ../nbs/01b_ordinal.ipynb #1609b5bd
 class _ByteDropout(nn.Dropout):
-    "`nn.Dropout` with a share in 256ths, which takes a quarter of its time on the CPU."
+    "`nn.Dropout` with a share in 256ths, eight values to a random number."
     def __init__(self, p):
         if not 0 <= p < 1: raise ValueError(f'dropout must be at least 0 and below 1, not {p}')
         super().__init__(p)
