@@ -7,23 +7,39 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = 'movielens_ce'
 FLOW = ['data', 'context', 'models', 'ordinal', 'losses', 'metrics', 'training', 'evaluation', 'comparison', 'statistics', 'plots', 'recommendation', 'cli']      # nothing imports what stands to its right
 
 
-def imports(module):
-    "The modules of the package that `module` imports, wherever it does."
-    tree = ast.parse((ROOT/'movielens_ce'/f'{module}.py').read_text())
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith('movielens_ce'):
-            names |= {node.module.split('.')[1]} if '.' in node.module else {a.name for a in node.names}
-    return names & set(FLOW)
+def modules_named(node):
+    "The dotted names below the package that an import statement may mean: `from .data import x` gives `data` and `data.x`."
+    if isinstance(node, ast.Import):
+        names = [a.name for a in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        base = '.'.join(filter(None, [PACKAGE if node.level else '', node.module]))
+        names = [base, *(f'{base}.{a.name}' for a in node.names)]
+    else: return []
+    return [n.removeprefix(f'{PACKAGE}.') for n in names if n.startswith(f'{PACKAGE}.')]
+
+
+def imports(source):
+    "The modules of the package that a module's source imports, wherever it does."
+    return {name.split('.')[0] for node in ast.walk(ast.parse(source)) for name in modules_named(node)} & set(FLOW)
+
+
+@pytest.mark.parametrize('source, found', [
+    ('from .data import load_ml100k', {'data'}), ('from . import data, cli as c', {'data', 'cli'}),
+    ('import movielens_ce.data', {'data'}), ('import numpy, movielens_ce.cli as c', {'cli'}),
+    ('from movielens_ce.data import load_ml100k', {'data'}), ('from movielens_ce import data', {'data'}),
+    ('from .data.parts import x', {'data'}), ('def f():\n    from .cli import main', {'cli'}),
+    ('from . import __version__', set()), ('import data', set()), ('from data import x', set()), ('from movielens_ce_other import data', set())])
+def test_every_form_of_import_is_seen(source, found): assert imports(source) == found
 
 
 @pytest.mark.parametrize('module', FLOW)
 def test_imports_go_one_way(module):
     assert (ROOT/'movielens_ce'/f'{module}.py').exists()
-    assert imports(module) <= set(FLOW[:FLOW.index(module)])
+    assert imports((ROOT/PACKAGE/f'{module}.py').read_text()) <= set(FLOW[:FLOW.index(module)])
 
 
 def test_every_module_is_in_the_flow():
