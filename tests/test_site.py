@@ -10,7 +10,6 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
 
-pytest.importorskip('smalldocs', reason='smalldocs needs Python 3.11')
 import build
 from bs4 import BeautifulSoup
 from filelock import FileLock
