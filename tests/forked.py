@@ -23,9 +23,11 @@ def own_environment():
     return {k: v for k, v in os.environ.items() if k not in PERSONAL} | ONE_THREAD
 
 
-def prepared(env, folder, function, args):
-    "In the fork: call a function as in a new process with this environment, in this folder."
+def prepared(env, folder, log, function, args):
+    "In the fork: call a function as in a new process with this environment, in this folder, what it prints going into a file."
     os.setsid()
+    if log:
+        for stream in (1, 2): os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
@@ -36,11 +38,11 @@ def prepared(env, folder, function, args):
     function(*args)
 
 
-def start(function, *args, env=None, folder='.'):
+def start(function, *args, env=None, folder='.', log=None):
     "Call a function in a fork, which leads a process group of its own."
     own = own_environment()
     with mock.patch.dict(os.environ, own, clear=True), mock.patch.object(sys, 'warnoptions', []): forkserver.ensure_running()
-    process = FORKS.Process(target=prepared, args=(dict(env or own), str(folder), function, args))
+    process = FORKS.Process(target=prepared, args=(dict(env or own), str(folder), log and str(log), function, args))
     process.start()
     return process
 
