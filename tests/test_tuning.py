@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from movielens_ce.comparison import MODELS
+from movielens_ce.registry import MODELS
 
 TRACE = pd.read_csv(Path(__file__).parent.parent/'benchmarks/results/tuning.csv')
 
