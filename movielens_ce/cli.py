@@ -8,6 +8,7 @@ __all__ = ['cli', 'results_table', 'compare', 'data', 'main']
 # %% ../nbs/17_cli.ipynb #8c44db4e
 import platform
 import sys
+import traceback
 import warnings
 from pathlib import Path
 
@@ -26,12 +27,14 @@ def _items(text):
 def _whole_numbers(ctx, param, text):
     "Comma-separated whole numbers."
     try: return [int(s) for s in _items(text)]
-    except ValueError: raise click.BadParameter(f'{text!r} is not a list of whole numbers such as 0,1,2') from None
+    except ValueError:
+        raise click.BadParameter(f'{text!r} is not a list of whole numbers such as 0,1,2') from None
 
 def _numbers(ctx, param, text):
     "Comma-separated numbers."
     try: return text and [float(s) for s in _items(text)]
-    except ValueError: raise click.BadParameter(f'{text!r} is not a list of numbers such as 1,2,3,4,5') from None
+    except ValueError:
+        raise click.BadParameter(f'{text!r} is not a list of numbers such as 1,2,3,4,5') from None
 
 def _list(ctx, param, text):
     "Comma-separated names, at least one where the option is given."
@@ -39,8 +42,13 @@ def _list(ctx, param, text):
     if not _items(text): raise click.BadParameter('the list is empty')
     return _items(text)
 
+def _debug(command):
+    "The option that every command has; `main` looks for it before click does."
+    return click.option('--debug', is_flag=True, expose_value=False, help='Show the traceback of an error.')(command)
+
 @click.group(context_settings=dict(help_option_names=['-h', '--help'], max_content_width=100))
 @click.version_option(__version__, prog_name='movielens-ce')
+@_debug
 def cli():
     "MovieLens with cross-entropy: which model of fast.ai's chapter 8 predicts ratings best?"
 
@@ -48,18 +56,19 @@ def cli():
 def results_table(
     results, # What `compare` gives
 ) -> Table: # For rich's console
-    "Mean over folds and seeds of each model, the best of each column in bold; a second line with the standard deviation where there are several runs."
+    "Mean over folds and seeds of each model, the best of each column in bold; below it ± the standard deviation of several runs."
     from movielens_ce.comparison import columns, summary
     mean, sd = summary(results)
     shown = mean.round({c.name: c.digits for c in columns()})
     table = Table(box=None, padding=(0, 1, 0, 0), header_style='bold')
     table.add_column('model', no_wrap=True)
     for c in columns(): table.add_column(c.heading.replace(' ', '\n'), justify='right', no_wrap=True)
+    def text(values, c): return f'{values[c.name]:.{c.digits}f}'
+    def bold(m, c): return shown.loc[m, c.name] == c.best(shown[c.name])
     for m in mean.index:
-        cells = [f'{mean.loc[m, c.name]:.{c.digits}f}' for c in columns()]
-        table.add_row(m, *(f'[bold]{o}[/]' if shown.loc[m, c.name] == c.best(shown[c.name]) else o for o, c in zip(cells, columns())))
+        table.add_row(m, *(f'[bold]{text(mean.loc[m], c)}[/]' if bold(m, c) else text(mean.loc[m], c) for c in columns()))
         if sd.loc[m].notna().all():
-            table.add_row('', *('[dim]±' + f'{sd.loc[m, c.name]:.{c.digits}f}'.removeprefix('0') + '[/]' for c in columns()))
+            table.add_row('', *(f'[dim]±{text(sd.loc[m], c).removeprefix("0")}[/]' for c in columns()))
     return table
 
 def _write_plots(runs, out):
@@ -72,55 +81,89 @@ def _write_plots(runs, out):
     name = lambda m, run: f'{m}: {MODELS[m].title}\nfold {run.row["fold"]}, seed {run.row["seed"]}'
     figures = {f'confusion_{m}.png': plots.plot_confusion(run.pred, name(m, run)) for m, run in first.items()}
     figures['distribution.png'] = plots.plot_distribution({m: run.pred for m, run in first.items()})
-    figures['training_curves.png'] = plots.plot_history({m: (run.history, MODELS[m].target) for m, run in first.items()})
+    histories = {m: (run.history, MODELS[m].target) for m, run in first.items()}
+    figures['training_curves.png'] = plots.plot_history(histories)
     return [write_figure(fig, Path(out)/file) for file, fig in figures.items()]
 
 def _versions():
     import fastai
     import torch
-    return f'movielens_ce {__version__}, fastai {fastai.__version__}, torch {torch.__version__}, Python {platform.python_version()}'
+    return (f'movielens_ce {__version__}, fastai {fastai.__version__}, torch {torch.__version__}, '
+            f'Python {platform.python_version()}')
 
-def _ratings(data, user, item, rating, levels):
+def _ratings(data, **options):
     "The ratings, what to call them, and the folds to use by default."
-    from movielens_ce.data import load_ratings
+    from movielens_ce.data import RatingScale, load_ratings
     from movielens_ce.movielens import load_ml100k
-    if data and Path(data).is_file(): return load_ratings(data, user, item, rating, levels), Path(data).name, ['random:0']
-    return load_ml100k(data).ratings, 'MovieLens-100K', ['1']
+    if not data or not Path(data).is_file(): return load_ml100k(data).ratings, 'MovieLens-100K', ['1']
+    ratings = load_ratings(data, **options)
+    try: RatingScale.from_ratings(ratings.rating)
+    except ValueError as e: raise ValueError(f'{data}: {e}') from None
+    return ratings, Path(data).name, ['random:0']
+
+class _WithModels(click.Command):
+    "A command whose help ends with the models of the registry."
+    def format_epilog(self, ctx, formatter):
+        from movielens_ce.registry import DEFAULT_MODELS, MODELS
+        groups = dict(searched='Models, settings of one search for all', book='Models, settings of whoever proposed them',
+                      fastai="fastai's models; ..._once on loaders that show each rating once")
+        with formatter.section('Models (--models)'):
+            for source, heading in groups.items():
+                formatter.write_text(f'{heading}:')
+                formatter.write_dl([(m, e.title) for m, e in MODELS.items() if e.source == source], col_max=20)
+            formatter.write_text(f'Default: {", ".join(DEFAULT_MODELS)}')
 
 # %% ../nbs/17_cli.ipynb #3227cf9c
-@cli.command()
-@click.option('--models', metavar='A,B', callback=_list, help='Models, see the list below.  [default: all but the …_once]')
-@click.option('--folds', metavar='1,2', callback=_list, help='1 to 5, ua, ub, time or random:SEED.  [default: 1; random:0 for a file]')
-@click.option('--seeds', metavar='0,1', callback=_whole_numbers, default='0', show_default=True, help='Seeds of weights and batches.')
+def _show_run(bar, run, new):
+    "One line about a run."
+    r = run.row
+    scores = f'RMSE {r["rmse"]:.4f}, accuracy {r["accuracy"]:.4f}'
+    bar.console.print(f'  {r["model"]:16} fold {r["fold"]}, seed {r["seed"]}: {scores}, '
+                      + (f'{r["train_seconds"]:.0f} s' if new else 'kept'), highlight=False, soft_wrap=True)
+
+def _run_all(coming, total, what):
+    "The runs, shown as they come."
+    columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    runs = []
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=total)
+        for run, new in coming:
+            runs.append(run)
+            bar.update(task, advance=1)
+            _show_run(bar, run, new)
+    return runs
+
+def _about(what, folds, seeds, n_epoch):
+    "What the table is of, and with which versions it was made."
+    epochs = f'{n_epoch.min()}' if n_epoch.nunique() == 1 else f'{n_epoch.min()} to {n_epoch.max()}'
+    return (f'\n{what}, folds {", ".join(map(str, folds))}, seeds {", ".join(map(str, seeds))}, {epochs} epochs.\n{_versions()}.\n'
+            'RMSE is of the mean, MAE of the median, accuracy and rounded MSE of the most likely\n'
+            'rating, rounded accuracy of the mean moved to the nearest rating.')
+
+@cli.command(cls=_WithModels)
+@click.option('--models', metavar='A,B', callback=_list, help='Models.  [default: see the end of this help]')
+@click.option('--folds', metavar='1,2', callback=_list,
+              help='1 to 5, ua, ub, time or random:SEED.  [default: 1; random:0 for a file]')
+@click.option('--seeds', metavar='0,1', callback=_whole_numbers, default='0', show_default=True,
+              help='Seeds of weights and batches.')
 @click.option('--epochs', metavar='N', type=click.IntRange(1), help="Epochs for every model.  [default: each model's own]")
-@click.option('--data', metavar='DIR|FILE', help='A folder with MovieLens-100K, or a file with your own ratings.  [default: fetch MovieLens-100K]')
+@click.option('--data', metavar='DIR|FILE',
+              help='A folder with MovieLens-100K, or a file with your own ratings.  [default: fetch MovieLens-100K]')
 @click.option('--user', default='user', show_default=True, help='Column of user ids in FILE.')
 @click.option('--item', default='item', show_default=True, help='Column of item ids in FILE.')
 @click.option('--rating', default='rating', show_default=True, help='Column of ratings in FILE.')
 @click.option('--levels', metavar='1,2', callback=_numbers, help='Ratings that may be in FILE.  [default: those that are]')
-@click.option('--out', metavar='DIR', default='movielens-ce-results', show_default=True, help='Where results go; runs kept there are not done again.')
+@click.option('--duplicates', type=click.Choice(['raise', 'last']), default='raise', show_default=True,
+              help='When a user rated an item twice in FILE: stop, or keep the last row.')
+@click.option('--out', metavar='DIR', default='movielens-ce-results', show_default=True,
+              help='Where results go; runs kept there are not done again.')
 @click.option('--jobs', metavar='N', type=click.IntRange(1), help='Processes.  [default: one for each core]')
-def compare(models, folds, seeds, epochs, data, user, item, rating, levels, out, jobs):
-    """Train the models, score them alike, and write the results.
-
-    \b
-    Models, tuned alike:
-      dot, nn                            squared error
-      dot_ce, nn_line                    cross-entropy, logits on a line
-      dot_softmax, nn_ce                 cross-entropy, a logit for each level
-      dot_hl_gauss, dot_rps              the same, other losses
-      dot_ordinal, nn_ordinal            cross-entropy, cumulative logit
-      implicit                           squared error with implicit sets and time
-      ordinal, ordinal_ids               cross-entropy, cumulative logit, with the same; without time
-    \b
-    Models with the settings of whoever proposed them:
-      book_dot, book_dot_ce, book_dot_ce_range, book_nn, book_nn_ce
-      fastai_dot, fastai_nn              fastai, its own loader
-      fastai_dot_once, fastai_nn_once    fastai, each rating once
-    """
-    warnings.filterwarnings('ignore', message='A worker stopped')      # joblib renews a process that has grown; nothing is lost
-    console = Console()
-    ratings, what, default_folds = _ratings(data, user, item, rating, levels)
+@_debug
+def compare(models, folds, seeds, epochs, data, user, item, rating, levels, duplicates, out, jobs):
+    "Train the models, score them alike, and write the results."
+    warnings.filterwarnings('ignore', message='A worker stopped')      # joblib renews a process that has grown
+    columns = dict(user=user, item=item, rating=rating)
+    ratings, what, default_folds = _ratings(data, **columns, scale=levels, duplicates=duplicates)
     import joblib
     from movielens_ce.comparison import iter_runs
     from movielens_ce.registry import DEFAULT_MODELS
@@ -128,32 +171,23 @@ def compare(models, folds, seeds, epochs, data, user, item, rating, levels, out,
     models, folds, jobs = models or list(DEFAULT_MODELS), folds or default_folds, jobs or joblib.cpu_count()
     if not seeds: raise ValueError('--seeds is empty: name at least one, such as --seeds 0')
     total = len(set(models))*len(set(folds))*len(set(seeds))
-    runs, coming = [], iter_runs(ratings, models, folds, seeds, epochs, out, min(jobs, total))
-    with Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(f'{what}: {len(ratings):,} ratings', total=total)
-        for run, new in coming:
-            runs.append(run)
-            r = run.row
-            bar.update(task, advance=1)
-            bar.console.print(f'  {r["model"]:16} fold {r["fold"]}, seed {r["seed"]}: RMSE {r["rmse"]:.4f}, accuracy {r["accuracy"]:.4f}'
-                              + (f', {r["train_seconds"]:.0f} s' if new else ', kept'), highlight=False, soft_wrap=True)
+    coming = iter_runs(ratings, models, folds, seeds, epochs, out, min(jobs, total))
+    runs = _run_all(coming, total, f'{what}: {len(ratings):,} ratings')
     results = results_frame(run.row for run in runs)
     order = {tuple(k): i for i, k in enumerate(results[['model', 'fold', 'seed']].to_numpy().tolist())}
     runs.sort(key=lambda run: order[run.row['model'], run.row['fold'], run.row['seed']])
     write_results(out)
-    plots = _write_plots(runs, out)
+    plots, console = _write_plots(runs, out), Console()
     console.print()
     console.print(results_table(results))
-    console.print(f'\n{what}, folds {", ".join(map(str, folds))}, seeds {", ".join(map(str, seeds))}, {results.n_epoch.min()} epochs'
-                  f'{"" if results.n_epoch.nunique() == 1 else f" to {results.n_epoch.max()}"}.\n{_versions()}.\n'
-                  'RMSE is of the mean, MAE of the median, accuracy and rounded MSE of the most likely\nrating, rounded accuracy of the mean moved to the nearest rating.',
-                  highlight=False, style='dim', soft_wrap=True)
+    console.print(_about(what, folds, seeds, results.n_epoch), highlight=False, style='dim', soft_wrap=True)
     console.print(f'\nResults: {Path(out)/"results.csv"}\nPlots:   ' + '\n         '.join(map(str, plots))
                   + '\nWhy:     the studies, nbs/studies/ in the repository', highlight=False, soft_wrap=True)
 
 # %% ../nbs/17_cli.ipynb #2bb04803
 @cli.command()
 @click.option('--data', metavar='DIR', help='A folder with MovieLens-100K.  [default: MOVIELENS_CE_DATA, else the cache]')
+@_debug
 def data(data):
     "Say where MovieLens-100K is, what it is and whether it is intact. Fetches nothing."
     from movielens_ce.movielens import ML100K_MD5, find_ml100k, load_ml100k
@@ -161,19 +195,32 @@ def data(data):
     r = ml.ratings
     click.echo(f'MovieLens-100K in {ml.path}\n'
                f'intact: the MD5 of u.data is {ML100K_MD5}, that of the published file\n'
-               f'{len(r):,} ratings from {r.rating.min()} to {r.rating.max()} by {r.user.nunique():,} users of {r["item"].nunique():,} items ({r.title.nunique():,} titles)')
+               f'{len(r):,} ratings from {r.rating.min()} to {r.rating.max()} by {r.user.nunique():,} users '
+               f'of {r["item"].nunique():,} items ({r.title.nunique():,} titles)')
 
 # %% ../nbs/17_cli.ipynb #b2359852
+_STOPPED = 'movielens-ce: stopped; the same command goes on from here'
+_MISTAKES = click.ClickException, ValueError, OSError, FloatingPointError
+
+def _one_line(error):
+    "What went wrong, in one line."
+    if isinstance(error, click.ClickException): text = f'{error.format_message()} (movielens-ce --help)'
+    elif isinstance(error, OSError) and error.strerror: text = f'{error.strerror}: {error.filename or ""}'
+    else: text = str(error)
+    return ' '.join(text.split())
+
 def main(
     args=None, # Arguments; None: those of the process
 ):
-    "Runs the command. A user's mistake is one line on standard error and exit status 2; an interruption is status 130."
+    """Runs the command. A user's mistake is one line on standard error and exit status 2; an interruption is status 130.
+    With `--debug` among the arguments the traceback of an error comes, too."""
+    args = sys.argv[1:] if args is None else list(args)
     try: sys.exit(cli(args, prog_name='movielens-ce', standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as e: message, code = e.format_message(), 2
-    except (click.Abort, KeyboardInterrupt): message, code = 'movielens-ce: stopped; the same command goes on from here', 130
-    except click.ClickException as e: message, code = f'movielens-ce: {" ".join(e.format_message().split())} (movielens-ce --help)', 2
-    except (ValueError, FileNotFoundError, FloatingPointError) as e: message, code = f'movielens-ce: {" ".join(str(e).split())}', 2
+    except (click.Abort, KeyboardInterrupt): message, code = _STOPPED, 130
     except BrokenPipeError: message, code = '', 0
-    except OSError as e: message, code = f'movielens-ce: {e.strerror or e}: {e.filename or ""}', 2
+    except _MISTAKES as e:
+        if '--debug' in args: traceback.print_exc()
+        message, code = f'movielens-ce: {_one_line(e)}', 2
     if message: click.echo(message, err=True)
     sys.exit(code)

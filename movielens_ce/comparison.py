@@ -53,7 +53,8 @@ def make_fold(
 # %% ../nbs/13_comparison.ipynb #62f6cb92
 def _their_dls(ratings, splits, bs):
     "fastai's own loaders, as `CollabDataLoaders` makes them, on our split."
-    to = TabularCollab(ratings[['user', 'item', 'rating']].copy(), [Categorify], ['user', 'item'], y_names=['rating'], y_block=TransformBlock(),
+    frame = ratings[['user', 'item', 'rating']].copy()
+    to = TabularCollab(frame, [Categorify], ['user', 'item'], y_names=['rating'], y_block=TransformBlock(),
                        splits=tuple(s.tolist() for s in splits))
     return to.dataloaders(bs=bs, device=torch.device('cpu'))
 
@@ -61,7 +62,8 @@ def _fit_learner(model, dls, entry):
     "Trains `model` with fastai's Learner and returns the history."
     learn = Learner(dls, model, loss_func=MSELossFlat())
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(entry.n_epoch, entry.lr, wd=entry.wd)
-    return pd.DataFrame([(i, *v[:2]) for i, v in enumerate(learn.recorder.values)], columns=['epoch', 'train_loss', 'valid_loss'])
+    losses = [(i, *v[:2]) for i, v in enumerate(learn.recorder.values)]
+    return pd.DataFrame(losses, columns=['epoch', 'train_loss', 'valid_loss'])
 
 def _member_seeds(seed, n):
     "Seeds of the members of an ensemble: of one member `seed` itself."
@@ -73,18 +75,20 @@ def _fit_loop(entry, dls, seed):
     for s in seeds:
         torch.manual_seed(s)
         members.append(entry.make(dls))
-    fit = partial(fit_one_cycle, n_epoch=entry.n_epoch, lr_max=entry.lr, wd=entry.wd, wd_of=entry.wd_of, loss_func=entry.loss, progress=False)
+    fit = partial(fit_one_cycle, n_epoch=entry.n_epoch, lr_max=entry.lr, wd=entry.wd, wd_of=entry.wd_of,
+                  loss_func=entry.loss, progress=False)
     if entry.n_members == 1: return members[0], fit(members[0], dls, seed=seed)
     history = fit(members, dls, seed=seeds, valid_every=5).groupby('epoch', as_index=False).mean().drop(columns='member')
     return Ensemble(members, entry.target), history
 
 def _fit_fastai(entry, ratings, splits, dls, seed):
-    "(trained model, history) by fastai's Learner, on its own loaders or on ours; `seed` for all that its loader draws from."
+    "(trained model, history) by fastai's Learner, on its own loaders or on ours. Its loader draws from all three."
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
     model = entry.make(dls)
-    return model, _fit_learner(model, _their_dls(ratings, splits, entry.bs) if entry.trainer == 'fastai' else dls, entry)
+    if entry.trainer == 'fastai': dls = _their_dls(ratings, splits, entry.bs)
+    return model, _fit_learner(model, dls, entry)
 
 def fit_entry(
     entry:Entry, # What to train
@@ -97,8 +101,9 @@ def fit_entry(
     start = time.perf_counter()
     dls = rating_dls(ratings, splits, target=entry.target, bs=entry.bs, scale=scale, device='cpu',
                      context=entry.context if 'timestamp' in ratings else None)
-    fit = _fit_loop(entry, dls, seed) if entry.trainer == 'loop' else _fit_fastai(entry, ratings, splits, dls, seed)
-    return fit[0], dls, fit[1], time.perf_counter() - start
+    if entry.trainer == 'loop': model, history = _fit_loop(entry, dls, seed)
+    else: model, history = _fit_fastai(entry, ratings, splits, dls, seed)
+    return model, dls, history, time.perf_counter() - start
 
 def run_one(
     model:str, # A key of `MODELS`
@@ -108,7 +113,7 @@ def run_one(
     n_epoch:int=None, # Epochs; None: the entry's own
     entry:Entry=None, # What the name stands for; None: `MODELS[model]`
 ) -> Run: # The run, with predictions for all test rows of the fold
-    "Trains one model on one fold with one seed and predicts the fold's test rows. On one thread, so that it can be repeated."
+    "Trains one model on one fold with one seed and predicts the fold's test rows, on one thread to be repeatable."
     entry = _entry_of(model, n_epoch, entry)
     train, test = make_fold(fold, ratings)
     scale = RatingScale.from_ratings(ratings.rating)
@@ -118,12 +123,13 @@ def run_one(
         trained, dls, history, seconds = fit_entry(entry, ratings, (train, test), seed, scale)
         width = None
         if entry.target == 'rating':
-            twin, held, *_ = fit_entry(replace(entry, trainer='loop'), ratings, hold_out(train, 0.1, seed), seed, scale)
+            quick = replace(entry, trainer='loop')
+            twin, held, *_ = fit_entry(quick, ratings, hold_out(train, 0.1, seed), seed, scale)
             width = fit_width(twin, held.valid)
         pred = predict(trained, dls.valid, width)
     finally: torch.set_num_threads(threads)
-    row = dict(model=model, fold=str(fold), seed=seed, n_test=len(test), **score(pred), width=width, train_seconds=seconds,
-               **entry.settings, version=__version__)
+    row = dict(model=model, fold=str(fold), seed=seed, n_test=len(test), **score(pred), width=width,
+               train_seconds=seconds, **entry.settings, version=__version__)
     return Run(row, pred, history, test, fingerprint(ratings), entry.definition)
 
 def _entry_of(model, n_epoch=None, entry=None):
@@ -152,23 +158,24 @@ def iter_runs(
     out=None, # Folder that keeps the runs; None: they are not kept
     jobs:int=1, # Processes
 ) -> Iterator: # Of (`Run`, whether it was trained now), each as soon as it is there
-    "Trains every model on every fold with every seed, or takes the run from `out`. Everything given is checked at once, before any training."
+    """Trains every model on every fold with every seed, or takes the run from `out`.
+    Everything given is checked at once, before any training."""
     if n_epoch is not None and n_epoch < 1: raise ValueError(f'epochs must be at least 1, not {n_epoch}')
     _check_seeds(seeds)
     entries = {m: _entry_of(m, n_epoch) for m in models}
     RatingScale.from_ratings(ratings.rating)
     for f in folds: make_fold(f, ratings)
-    if 'timestamp' in ratings and any(e.context for e in entries.values()): TimeContext(ratings)       # refuses times that are no numbers
+    if 'timestamp' in ratings and any(e.context for e in entries.values()): TimeContext(ratings)   # are times numbers?
     tasks = list(dict.fromkeys((m, str(f), s) for f in folds for s in seeds for m in models))
     data, todo, kept = fingerprint(ratings), [], []
     if out is not None: prepare_out(out)
     for m, f, s in tasks:
         run = None if out is None else kept_run(out, entries[m], data, m, f, s)
         todo.append((m, f, s)) if run is None else kept.append(run)
-    todo.sort(key=lambda t: entries[t[0]].trainer == 'loop' and entries[t[0]].n_members == 1)      # the long ones first
+    todo.sort(key=lambda t: entries[t[0]].trainer == 'loop' and entries[t[0]].n_members == 1)       # long ones first
     parallel = joblib.Parallel(n_jobs=jobs, return_as='generator_unordered', pre_dispatch='n_jobs')
     # a process has the registry as it is imported, not as it is here, so each job gets its entry
-    trained = (run for run in parallel(joblib.delayed(_job)(out, entries[m], m, ratings, f, s) for m, f, s in todo))
+    trained = parallel(joblib.delayed(_job)(out, entries[m], m, ratings, f, s) for m, f, s in todo)
     return itertools.chain(((run, False) for run in kept), ((run, True) for run in trained))
 
 def compare(
@@ -180,14 +187,18 @@ def compare(
     out=None, # Folder that keeps the runs and `results.csv`; None: nothing is kept
     jobs:int=1, # Processes
 ) -> pd.DataFrame: # One row for each (model, fold, seed)
-    "Trains every model on every fold with every seed and scores it. Raises `ValueError` for an unknown name or a folder that cannot be used."
-    results = results_frame(run.row for run, _ in iter_runs(ratings, models, folds, seeds, n_epoch, out, jobs))
+    """Trains every model on every fold with every seed and scores it.
+    Raises `ValueError` for an unknown name or a folder that cannot be used."""
+    runs = iter_runs(ratings, models, folds, seeds, n_epoch, out, jobs)
+    results = results_frame(run.row for run, _ in runs)
     if out is not None: write_results(out)
     return results
 
 # %% ../nbs/13_comparison.ipynb #28cc5446
-SECONDS = Metric(name='train_seconds', heading='train seconds', unit='s', digits=1, greater_is_better=False, takes='', decoder=None, function=None)
-SHOWN = ('rmse', 'mae', 'accuracy', 'rounded_accuracy', 'rounded_mse', 'normalized_rmse', 'normalized_accuracy', 'nll', 'train_seconds')
+SECONDS = Metric(name='train_seconds', heading='train seconds', unit='s', digits=1, greater_is_better=False,
+                 takes='', decoder=None, function=None)
+SHOWN = ('rmse', 'mae', 'accuracy', 'rounded_accuracy', 'rounded_mse', 'normalized_rmse', 'normalized_accuracy',
+         'nll', 'train_seconds')
 
 def columns(
     names=SHOWN, # Metrics, and 'train_seconds'
@@ -215,5 +226,6 @@ def summary_markdown(
         bold = f'**{value}**' if mean.loc[m, c.name] == c.best(mean[c.name]) else value
         return bold + ('' if pd.isna(spread) else f' ± {spread:.{d}f}')
     head = ['model', *(c.heading for c in columns(shown))]
-    rows = [[f'`{m}`, {MODELS[m].title}' if m in MODELS else m, *(cell(m, c) for c in columns(shown))] for m in mean.index]
+    name = lambda m: f'`{m}`, {MODELS[m].title}' if m in MODELS else m
+    rows = [[name(m), *(cell(m, c) for c in columns(shown))] for m in mean.index]
     return '\n'.join('| ' + ' | '.join(r) + ' |' for r in [head, ['---', *['--:']*len(shown)], *rows])

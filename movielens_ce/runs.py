@@ -40,7 +40,8 @@ def fingerprint(
 ) -> str: # 32 hexadecimal digits
     "Tells whether two frames hold the same ratings, with the same times, in the same order."
     columns = [c for c in ('user', 'item', 'rating', 'timestamp') if c in ratings]
-    return hashlib.md5(pd.util.hash_pandas_object(ratings[columns], index=False).to_numpy().tobytes()).hexdigest()
+    rows = pd.util.hash_pandas_object(ratings[columns], index=False).to_numpy()
+    return hashlib.md5(rows.tobytes()).hexdigest()
 
 # %% ../nbs/12_runs.ipynb #dcddefb3
 def atomic_write(
@@ -88,10 +89,12 @@ def load_run(
         with np.load(path, allow_pickle=False) as z:
             meta = json.loads(str(z['meta']))
             rating = z['rating'] if 'rating' in z else None
-            pred = Predictions(z['probs'].astype(float), z['y'], RatingScale(tuple(meta['levels'])), meta['width'], rating)
-            return Run(meta['row'], pred, pd.DataFrame(meta['history']), z['rows'], meta['data'], meta.get('definition', ''))
+            scale, history = RatingScale(tuple(meta['levels'])), pd.DataFrame(meta['history'])
+            pred = Predictions(z['probs'].astype(float), z['y'], scale, meta['width'], rating)
+            return Run(meta['row'], pred, history, z['rows'], meta['data'], meta.get('definition', ''))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as e:
-        raise ValueError(f'{path} is not a run of this package ({type(e).__name__}): delete it to have it trained again') from None
+        raise ValueError(f'{path} is not a run of this package ({type(e).__name__}): '
+                         'delete it to have it trained again') from None
 
 def kept_runs(
     out, # The folder of results
@@ -104,8 +107,9 @@ def results_frame(
     rows, # Lines of results, such as `[run.row for run in runs]`
 ) -> pd.DataFrame: # One row a run, sorted by model, fold and seed
     "The results as a frame."
-    df, order = pd.DataFrame(list(rows)), {m: i for i, m in enumerate(MODELS)}
-    return df.sort_values(['model', 'fold', 'seed'], key=lambda c: c.map(order) if c.name == 'model' else c, ignore_index=True)
+    order = {m: i for i, m in enumerate(MODELS)}
+    key = lambda c: c.map(order) if c.name == 'model' else c
+    return pd.DataFrame(list(rows)).sort_values(['model', 'fold', 'seed'], key=key, ignore_index=True)
 
 def write_results(
     out, # The folder of results
@@ -133,7 +137,8 @@ def prepare_out(
             raise ValueError(f'{out} has other files in it: name a new folder for the results')
         (out/'runs').mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out/'runs').close()
-    except OSError as e: raise ValueError(f'cannot write results into {out}: {e.strerror}. Name another folder') from None
+    except OSError as e:
+        raise ValueError(f'cannot write results into {out}: {e.strerror}. Name another folder') from None
     return out
 
 # %% ../nbs/12_runs.ipynb #059a14ac
@@ -145,12 +150,15 @@ def kept_run(
     fold, # Name of the fold
     seed:int, # Seed
 ) -> Run: # None where `out` does not keep it
-    "The run if `out` keeps it. Raises `ValueError` where the one that it keeps was made of other ratings, settings, code, or by another version."
+    "The run if `out` keeps it. Raises `ValueError` where it was made of other ratings, settings or code."
     path = run_path(out, model, fold, seed)
     if not path.exists(): return None
     run = load_run(path)
     want = {**entry.settings, 'version': __version__}
-    differ = [f'{k} {run.row.get(k)}, not {v}' for k, v in want.items() if run.row.get(k) != v] + ['other ratings']*(run.data != data)
-    if not differ and run.definition != entry.definition: differ = ["the code of the model, its loss or its context has changed"]
-    if differ: raise ValueError(f'{out} keeps {model} on fold {fold} with seed {seed} made otherwise ({", ".join(differ)}): name another folder')
-    return run
+    differ = [f'{k} {run.row.get(k)}, not {v}' for k, v in want.items() if run.row.get(k) != v]
+    if run.data != data: differ.append('other ratings')
+    if not differ and run.definition != entry.definition:
+        differ = ['the code of the model, its loss or its context has changed']
+    if not differ: return run
+    raise ValueError(f'{out} keeps {model} on fold {fold} with seed {seed} made otherwise '
+                     f'({", ".join(differ)}): name another folder')
