@@ -10,6 +10,14 @@ from movielens_ce.data import load_ml100k
 
 torch.set_num_threads(1)
 os.environ['OMP_NUM_THREADS'] = '1'
+THREADS = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1')
+PERSONAL = ('MPLBACKEND', 'MPLCONFIGDIR', 'MATPLOTLIBRC', 'COLUMNS', 'LINES', 'NO_COLOR', 'FORCE_COLOR', 'IPYTHONDIR', 'JUPYTER_CONFIG_DIR')
+
+
+def own_environment():
+    "The environment of a process that a test starts: one thread, and nothing that changes what Python and its libraries show."
+    kept = {k: v for k, v in os.environ.items() if k not in PERSONAL and not (k.startswith('PYTHON') and k != 'PYTHONPATH')}
+    return kept | THREADS
 
 
 @pytest.fixture(scope='session')
