@@ -1,16 +1,22 @@
-"""What the start of the linear layer and the loader's draw do to the dot product with cross-entropy, each on and off; the dot product with squared error beside it.
+"""What the start of the linear layer and the loader's draw do to the dot product with cross-entropy, each on and off.
 
-    python benchmarks/start_and_loader.py        eight seeds of each, 24 of the two runs at the book's learning rate that started it, each seed with its own random 80/20 split; half an hour and more
+The dot product with squared error stands beside it. From the repository's root:
+
+    python -m answer.start_and_loader        half an hour and more
+
+Eight seeds of each, 24 of the two runs at the book's learning rate that started it, each seed with its own random
+80/20 split.
 """
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from _common import write
 
+from benchmarks._common import write
 from movielens_ce.data import hold_out, load_ml100k, random_split, rating_dls
 from movielens_ce.evaluation import fit_width, predict, score, score_by_decoder
 from movielens_ce.models import DotProductBias, DotProductBiasCE
@@ -18,6 +24,7 @@ from movielens_ce.plots import confusion
 from movielens_ce.training import fit_one_cycle
 
 N_FACTORS, WD, BS = 50, 0.1, 64
+RESULTS = Path(__file__).parent/'results'
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,15 @@ VARIANTS = [
     *grid(target=['class'], start=['even'], replacement=[True, False], n_epoch=[10]),
     *grid(target=['rating'], replacement=[True, False], n_epoch=[10]),
 ]
-REPORTED = grid(sigmoid=[True, False])         # as an earlier attempt had them; 16 seeds more, to see how far luck goes
+REPORTED = grid(sigmoid=[True, False])   # as an earlier attempt had them; 16 seeds more, to see how far luck goes
 
 
 def loaders(ratings, v, seed, held_out=False):
-    "The loaders of a seed; with `held_out` a tenth of its training rows is set aside, and the test rows are left out."
+    "The loaders of a seed; with `held_out` a tenth of its training rows is set aside, test rows are left out."
     train, test = random_split(seed, n=len(ratings))
-    return rating_dls(ratings, hold_out(train, .1, seed) if held_out else (train, test), item='title', target=v.target, full_vocab=True, replacement=v.replacement, bs=BS, device='cpu')
+    splits = hold_out(train, .1, seed) if held_out else (train, test)
+    return rating_dls(ratings, splits, item='title', target=v.target, full_vocab=True, replacement=v.replacement,
+                      bs=BS, device='cpu')
 
 
 def build(v, dls, seed):
@@ -66,43 +75,65 @@ def build(v, dls, seed):
 
 
 def train(variants, ratings, seeds, held_out=False):
-    "Models, loaders and histories of `variants` × `seeds`, trained at once: the variants must differ in `start` alone."
+    """Models, loaders and histories of `variants` × `seeds`, trained at once.
+
+    The variants must differ in `start` alone."""
     v, members = variants[0], [(o, s) for o in variants for s in seeds]
-    dls = {s: loaders(ratings, v, s, held_out) for s in seeds}
-    models = [build(o, dls[s], s) for o, s in members]
-    history = fit_one_cycle(models, [dls[s] for _, s in members], v.n_epoch, v.lr, wd=WD, seed=[s for _, s in members], progress=False)
-    return models, [dls[s] for _, s in members], history
+    of_seed = {s: loaders(ratings, v, s, held_out) for s in seeds}
+    dls, member_seeds = [of_seed[s] for _, s in members], [s for _, s in members]
+    models = [build(o, of_seed[s], s) for o, s in members]
+    history = fit_one_cycle(models, dls, v.n_epoch, v.lr, wd=WD, seed=member_seeds, progress=False)
+    return models, dls, history
 
 
 def _numbers(values): return ' '.join(f'{o:.5g}' for o in np.asarray(values).flatten())
 
 
+def widths(variants, ratings, seeds):
+    """The Gaussian's width for each member of `variants` × `seeds`; None for cross-entropy, which has no width.
+
+    It is measured on twins that saw nine tenths of the training rows."""
+    if variants[0].target == 'class': return [None]*len(variants)*len(seeds)
+    models, dls, _ = train(variants, ratings, seeds, held_out=True)
+    return [fit_width(model, d.valid) for model, d in zip(models, dls)]
+
+
+def line_weights(v, model, dls, seed):
+    "The linear layer before and after training, as columns; none for squared error, which has no such layer."
+    if v.target == 'rating': return {}
+    layers = dict(start_weight=build(v, dls, seed).linear.weight, weight=model.linear.weight, bias=model.linear.bias)
+    return {name: _numbers(o.detach()) for name, o in layers.items()}
+
+
 def rows(variants, ratings, seeds):
-    "One row a (variant, seed); squared error gets its Gaussian's width from a twin that saw nine tenths of the training rows."
+    "One row a (variant, seed)."
     models, dls, history = train(variants, ratings, seeds)
-    twins = train(variants, ratings, seeds, held_out=True)[:2] if variants[0].target == 'rating' else None
-    for i, (v, s) in enumerate((v, s) for v in variants for s in seeds):
-        pred = predict(models[i], dls[i].valid, twins and fit_width(twins[0][i], twins[1][i].valid))
+    members = zip(product(variants, seeds), models, dls, widths(variants, ratings, seeds))
+    for i, ((v, s), model, d, width) in enumerate(members):
+        pred, h = predict(model, d.valid, width), history[history.member == i]
         by = score_by_decoder(pred)
-        h = history[history.member == i]
-        line = {} if twins else dict(start_weight=_numbers(build(v, dls[i], s).linear.weight.detach()), weight=_numbers(models[i].linear.weight.detach()), bias=_numbers(models[i].linear.bias.detach()))
-        yield dict(asdict(v), seed=s, **score(pred), **{f'{m}_of_{d}': by.loc[m, d] for d in by for m in by.index},
-                   train_loss=h.train_loss.iloc[-1], valid_losses=_numbers(h.valid_loss), confusion=_numbers(confusion(pred)), **line)
+        decoded = {f'{m}_of_{name}': by.loc[m, name] for name in by for m in by.index}
+        curves = dict(train_loss=h.train_loss.iloc[-1], valid_losses=_numbers(h.valid_loss))
+        yield dict(asdict(v), seed=s, **score(pred), **decoded, **curves, confusion=_numbers(confusion(pred)),
+                   **line_weights(v, model, d, s))
 
 
 def results(variants, ratings, seeds=range(8), say=print):
     "Trains everything, the variants that differ in `start` alone together."
     together = {}
-    for v in variants: together.setdefault((v.target, v.sigmoid, v.replacement, v.lr, v.n_epoch), []).append(v)
+    for v in variants: together.setdefault(replace(v, start=''), []).append(v)
     found = []
     for key, group in together.items():
         start = time.perf_counter()
-        found += rows(group, ratings, list(seeds))
-        say(f'  {key}: accuracy {np.mean([o["accuracy"] for o in found[-len(group)*len(seeds):]]):.4f}, {time.perf_counter() - start:.0f} s', flush=True)
+        new = list(rows(group, ratings, list(seeds)))
+        accuracy = np.mean([row['accuracy'] for row in new])
+        say(f'  {key}: accuracy {accuracy:.4f}, {time.perf_counter() - start:.0f} s', flush=True)
+        found += new
     return pd.DataFrame(found)
 
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
     ratings = load_ml100k().ratings
-    write(pd.concat([results(VARIANTS, ratings), results(REPORTED, ratings, seeds=range(8, 24))]), 'start_and_loader.csv')
+    table = pd.concat([results(VARIANTS, ratings), results(REPORTED, ratings, seeds=range(8, 24))])
+    write(table, RESULTS/'start_and_loader.csv')
