@@ -54,7 +54,7 @@ def anchors(seed):
 
 
 def likeliest_width(points, y, scale):
-    "The width of the cut Gaussian under which the ratings `y` are likeliest, see `movielens_ce.evaluation.fit_width`."
+    "The width of the cut Gaussian under which the ratings `y` are likeliest, as `fit_width` finds it."
     span = scale.high - scale.low
     loss = lambda w: nll(cut_gaussian(points, w, scale), y, scale)
     return float(minimize_scalar(loss, bounds=(span/100, 2*span), method='bounded').x)

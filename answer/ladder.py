@@ -24,8 +24,10 @@ RESULTS = Path(__file__).parent/'results'
 
 @dataclass(frozen=True)
 class Variant:
-    "What an earlier attempt could switch, and what it could not see; the defaults are those of its best run, 0.923."
-    # Of the dot product and the biases, which broadcast to `[n, n]`; '[n, 1]': all kept apart; '[n]': fastai's,
+    """What an earlier attempt could switch, and what it could not see.
+
+    The defaults are those of its best run, 0.923."""
+    # Dot product and biases: '[n] + [n, 1]' broadcasts to `[n, n]`; '[n, 1]' keeps all apart; '[n]' is fastai's,
     # against targets `[n, 1]`
     shapes: str = '[n] + [n, 1]'
     y_range: tuple = (0.5, 5.5)      # Ends of the sigmoid, in rating units
@@ -82,7 +84,8 @@ def toward():
     "The best run of the attempt with one thing changed at a time, then several: name -> variant."
     one = {name: replace(BEST, **{k: v[1] for k, v in s.items()}) for name, s in SWITCHES.items()}
     worse = {name: replace(BEST, **s) for name, s in BREAKS.items()}
-    return {'the best run': BEST, **one, 'shapes and weight decay': replace(BEST, shapes='[n, 1]', wd=.1), 'all five': MENDED, **worse}
+    two = replace(BEST, shapes='[n, 1]', wd=.1)
+    return {'the best run': BEST, **one, 'shapes and weight decay': two, 'all five': MENDED, **worse}
 
 
 def away():

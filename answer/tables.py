@@ -29,15 +29,16 @@ from movielens_ce.statistics import (UserLosses, expected_calibration_error, int
 
 RESULTS = Path(__file__).parent.parent/'nbs'/'results'
 METRICS = ('rmse', 'mae', 'accuracy', 'nll')
-PAIRED = ('dot', 'dot_ce', 'dot_softmax', 'dot_hl_gauss', 'dot_rps', 'dot_ordinal', 'nn', 'nn_line', 'nn_ce', 'nn_ordinal',
-          'implicit', 'ordinal_ids', 'ordinal', 'book_dot', 'fastai_dot', 'surprise_svdpp', 'myfm_ordinal_implicit')
+PAIRED = ('dot', 'dot_ce', 'dot_softmax', 'dot_hl_gauss', 'dot_rps', 'dot_ordinal', 'nn', 'nn_line', 'nn_ce',
+          'nn_ordinal', 'implicit', 'ordinal_ids', 'ordinal', 'book_dot', 'fastai_dot', 'surprise_svdpp',
+          'myfm_ordinal_implicit')
 
 
 def counts(ratings, fold):
     "For each test row of a fold the number of training ratings of its user and of its item."
     train, test = make_fold(fold, ratings)
-    def n(c): return ratings[c].iloc[test].map(ratings[c].iloc[train].value_counts()).fillna(0).astype(int).to_numpy()
-    return n('user'), n('item')
+    def n(ids): return ids.iloc[test].map(ids.iloc[train].value_counts()).fillna(0).astype(int).to_numpy()
+    return n(ratings.user), n(ratings['item'])
 
 
 def ranges(n, edges):
@@ -63,12 +64,13 @@ def pooled(runs):
 
 
 def kept(out, fingerprint):
-    "Yields (model, its runs) for all models that `out` keeps. Ends with a message where runs are on other ratings."
+    "Yields (model, its runs) for all models that `out` keeps; ends with a message where ratings differ."
     paths = defaultdict(list)
     for path in sorted((Path(out)/'runs').glob('[!.]*.npz')): paths[path.name.rsplit('_', 2)[0]].append(path)
     for model, files in paths.items():
         runs = [load_run(p) for p in files]
-        if any(data != fingerprint for _, data in runs): raise SystemExit(f'{out} keeps runs of {model} on other ratings')
+        if any(data != fingerprint for _, data in runs):
+            raise SystemExit(f'{out} keeps runs of {model} on other ratings')
         yield model, [r for r, _ in runs]
 
 
@@ -90,7 +92,8 @@ def by_group(runs, known):
     everything, n_seeds = pooled(runs), len({r.row['seed'] for r in runs})
     parts = [labels(r.pred.y, *known[int(r.row['fold'])]) for r in runs]
     for by in parts[0]:
-        table = score_by(everything, np.concatenate([p[by] for p in parts])).rename_axis('group').reset_index()
+        of_row = np.concatenate([p[by] for p in parts])
+        table = score_by(everything, of_row).rename_axis('group').reset_index()
         yield table.assign(rows=table['rows']//n_seeds, by=by)
 
 

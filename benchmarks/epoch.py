@@ -1,4 +1,4 @@
-"""An epoch of the dot-product model, 50 factors, batches of 64: fastai, its repairs, `fit_one_cycle`, and a floor.
+"""An epoch of the dot-product model, 50 factors, batches of 64: fastai, its repair, `fit_one_cycle`, a floor.
 
 The floor is the same arithmetic compiled into one function."""
 from unittest.mock import patch
