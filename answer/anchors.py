@@ -17,15 +17,14 @@ from functools import partial
 
 import pandas as pd
 import torch
-from scipy.optimize import minimize_scalar
 from sklearn.dummy import DummyRegressor
 
 from benchmarks.other_packages import lenskit_model, myfm_model, surprise_model
 from movielens_ce import __version__
-from movielens_ce.comparison import Run, _fingerprint, load_run, prepare_out, run_path, save_run, write_results
 from movielens_ce.data import RatingScale, fold_split, hold_out, load_ml100k
-from movielens_ce.evaluation import Predictions, cut_gaussian, score
-from movielens_ce.metrics import nll
+from movielens_ce.evaluation import Predictions, score
+from movielens_ce.fitted import Gaussian
+from movielens_ce.runs import Run, fingerprint, load_run, prepare_out, run_path, save_run, write_results
 
 
 def mean_model(train, test):
@@ -53,38 +52,31 @@ def anchors(seed):
     )
 
 
-def likeliest_width(points, y, scale):
-    "The width of the cut Gaussian under which the ratings `y` are likeliest, as `fit_width` finds it."
-    span = scale.high - scale.low
-    loss = lambda w: nll(cut_gaussian(points, w, scale), y, scale)
-    return float(minimize_scalar(loss, bounds=(span/100, 2*span), method='bounded').x)
-
-
 def with_width(model, ratings, train, points, y, scale, seed):
     "Predictions of `points`, with the width that a second copy of the model has on held-out training rows."
     most, held = (ratings.iloc[rows] for rows in hold_out(train, 0.1, seed))
     _, held_points = model(most, held)
-    width = likeliest_width(held_points, held.rating.to_numpy(float), scale)
-    return Predictions(cut_gaussian(points, width, scale), y, scale, width, points)
+    head = Gaussian.fit(held_points, held.rating.to_numpy(float), scale)
+    return Predictions(head.probs(points), y, scale, head.width, points)
 
 
 def run_anchor(name, model, ratings, fold, seed):
     "A run as `run_one` makes them."
-    train, test = fold_split(fold, len(ratings))
+    train, test = fold_split(fold, ratings)
     scale, y = RatingScale.from_ratings(ratings.rating), ratings.rating.to_numpy(float)[test]
     seconds, out = model(ratings.iloc[train], ratings.iloc[test])
     if out.ndim == 2: pred = Predictions(out/out.sum(1, keepdims=True), y, scale)
     else: pred = with_width(model, ratings, train, out, y, scale, seed)
     row = dict(model=name, fold=str(fold), seed=seed, n_test=len(test), **score(pred), width=pred.width,
                train_seconds=seconds, version=__version__)
-    return Run(row, pred, pd.DataFrame(), test)
+    return Run(row, pred, pd.DataFrame(), test, fingerprint(ratings))
 
 
 def keep(name, model, ratings, fold, seed, out):
     "Trains and keeps a run unless `out` has it; its line of results."
     path = run_path(out, name, fold, seed)
-    if not path.exists(): save_run(run_anchor(name, model, ratings, fold, seed), out, _fingerprint(ratings))
-    return load_run(path)[0].row
+    if not path.exists(): save_run(run_anchor(name, model, ratings, fold, seed), out)
+    return load_run(path).row
 
 
 def main(out, seeds):

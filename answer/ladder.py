@@ -4,6 +4,7 @@ Its variants, the mended one, and each difference on and off. From the repositor
 
     python -m answer.ladder        three seeds of each, a quarter of an hour and more
 """
+import argparse
 import time
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -193,6 +194,8 @@ def results(groups, data, seeds=(0, 1, 2), say=print):
 
 
 if __name__ == '__main__':
+    argparse.ArgumentParser('python -m answer.ladder', description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     groups = dict(ladder=LADDER, between=BETWEEN, toward=toward(), away=away())
     write(results(groups, tensors(load_ml100k().ratings)), RESULTS/'ladder.csv')

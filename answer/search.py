@@ -24,10 +24,12 @@ import optuna
 import pandas as pd
 import torch
 
-from movielens_ce.comparison import MODELS, fit_entry
+from movielens_ce.comparison import fit_entry
 from movielens_ce.data import fold_split, hold_out, load_ml100k
-from movielens_ce.evaluation import outputs, predict, score
+from movielens_ce.evaluation import predict, score
+from movielens_ce.fitted import outputs
 from movielens_ce.metrics import rmse
+from movielens_ce.registry import MODELS
 
 FILE = Path(__file__).parent/'results'/'tuning.csv'
 TUNED = [m for m, e in MODELS.items() if e.source == 'searched']
@@ -114,7 +116,7 @@ def main(names, n_trials):
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ratings = load_ml100k().ratings
-    splits = hold_out(fold_split(1, len(ratings))[0], 0.2, seed=0)
+    splits = hold_out(fold_split(1, ratings)[0], 0.2, seed=0)
     for name in names:
         if (done().model == name).sum() < n_trials: write(name, search(name, n_trials, ratings, splits))
 

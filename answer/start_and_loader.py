@@ -7,6 +7,7 @@ The dot product with squared error stands beside it. From the repository's root:
 Eight seeds of each, 24 of the two runs at the book's learning rate that started it, each seed with its own random
 80/20 split.
 """
+import argparse
 import time
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -18,7 +19,8 @@ import torch
 
 from benchmarks._common import write
 from movielens_ce.data import hold_out, load_ml100k, random_split, rating_dls
-from movielens_ce.evaluation import fit_width, predict, score, score_by_decoder
+from movielens_ce.evaluation import predict, score, score_by_decoder
+from movielens_ce.fitted import fit_width
 from movielens_ce.models import DotProductBias, DotProductBiasCE
 from movielens_ce.plots import confusion
 from movielens_ce.training import fit_one_cycle
@@ -56,7 +58,7 @@ REPORTED = grid(sigmoid=[True, False])   # as an earlier attempt had them; 16 se
 
 def loaders(ratings, v, seed, held_out=False):
     "The loaders of a seed; with `held_out` a tenth of its training rows is set aside, test rows are left out."
-    train, test = random_split(seed, n=len(ratings))
+    train, test = random_split(seed, ratings)
     splits = hold_out(train, .1, seed) if held_out else (train, test)
     return rating_dls(ratings, splits, item='title', target=v.target, full_vocab=True, replacement=v.replacement,
                       bs=BS, device='cpu')
@@ -68,7 +70,7 @@ def build(v, dls, seed):
     y_range = dls.scale.y_range
     if v.target == 'rating': return DotProductBias(dls.n_users, dls.n_items, N_FACTORS, y_range)
     model = DotProductBiasCE(dls.n_users, dls.n_items, N_FACTORS, dls.c, y_range if v.sigmoid else None)
-    w = model.linear.weight.data
+    w = model.head.linear.weight.data
     if v.start == 'sorted': w.copy_(w.sort(dim=0).values)
     if v.start == 'even': w.copy_(torch.linspace(-1, 1, dls.c)[:, None])
     return model
@@ -101,7 +103,7 @@ def widths(variants, ratings, seeds):
 def line_weights(v, model, dls, seed):
     "The linear layer before and after training, as columns; none for squared error, which has no such layer."
     if v.target == 'rating': return {}
-    layers = dict(start_weight=build(v, dls, seed).linear.weight, weight=model.linear.weight, bias=model.linear.bias)
+    layers = dict(start_weight=build(v, dls, seed).head.linear.weight, weight=model.head.linear.weight, bias=model.head.linear.bias)
     return {name: _numbers(o.detach()) for name, o in layers.items()}
 
 
@@ -133,6 +135,8 @@ def results(variants, ratings, seeds=range(8), say=print):
 
 
 if __name__ == '__main__':
+    argparse.ArgumentParser('python -m answer.start_and_loader', description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     ratings = load_ml100k().ratings
     table = pd.concat([results(VARIANTS, ratings), results(REPORTED, ratings, seeds=range(8, 24))])

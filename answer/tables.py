@@ -21,9 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from movielens_ce.comparison import _fingerprint, load_run, make_fold, results_frame
+from movielens_ce.comparison import make_fold
 from movielens_ce.data import load_ml100k
 from movielens_ce.evaluation import Predictions, score_by_decoder
+from movielens_ce.runs import fingerprint, kept_runs, load_run, results_frame
 from movielens_ce.statistics import (UserLosses, expected_calibration_error, intervals, paired_differences,
                                      reliability, score_by)
 
@@ -66,12 +67,12 @@ def pooled(runs):
 def kept(out, fingerprint):
     "Yields (model, its runs) for all models that `out` keeps; ends with a message where ratings differ."
     paths = defaultdict(list)
-    for path in sorted((Path(out)/'runs').glob('[!.]*.npz')): paths[path.name.rsplit('_', 2)[0]].append(path)
+    for path in kept_runs(out): paths[path.name.rsplit('_', 2)[0]].append(path)
     for model, files in paths.items():
         runs = [load_run(p) for p in files]
-        if any(data != fingerprint for _, data in runs):
+        if any(run.data != fingerprint for run in runs):
             raise SystemExit(f'{out} keeps runs of {model} on other ratings')
-        yield model, [r for r, _ in runs]
+        yield model, runs
 
 
 def by_decoder(runs):
@@ -116,7 +117,7 @@ def tables(out, ratings):
     known = {k: counts(ratings, k) for k in range(1, 6)}
     rows, parts = [], defaultdict(list)
     def users_and_predictions():
-        for model, runs in kept(out, _fingerprint(ratings)):
+        for model, runs in kept(out, fingerprint(ratings)):
             rows.extend(r.row for r in runs)
             parts['decoders'].append(by_decoder(runs).assign(model=model))
             parts['calibration'].append(calibration(runs).assign(model=model))

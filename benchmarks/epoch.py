@@ -72,7 +72,7 @@ def contenders(ratings):
     def theirs(dl_type):
         with patch.object(TabularCollab, '_dl_type', dl_type):
             return CollabDataLoaders.from_df(ratings, valid_pct=0.2, seed=0, **cpu)
-    def ours(): return rating_dls(ratings, random_split(0), **cpu)
+    def ours(): return rating_dls(ratings, random_split(0, ratings), **cpu)
     return {
         'fastai as it comes': learner_epoch(theirs(TabularCollab._dl_type)),
         'fastai, each rating once': learner_epoch(theirs(TabDataLoader)),

@@ -38,7 +38,7 @@ def loaders(n):
     t0 = time.perf_counter()
     ratings = made_up_ratings(n, *SIZES[n])
     t1 = time.perf_counter()
-    dls = rating_dls(ratings, random_split(0, 0.05, n), bs=max(512, n//200), device='cpu')
+    dls = rating_dls(ratings, random_split(0, n, 0.05), bs=max(512, n//200), device='cpu')
     return dls, t1 - t0, time.perf_counter() - t1
 
 

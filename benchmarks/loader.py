@@ -9,7 +9,7 @@ from movielens_ce.data import load_ml100k, random_split, rating_dls
 def main(n_runs):
     ratings = load_ml100k().ratings[['user', 'item', 'rating']]
     theirs = CollabDataLoaders.from_df(ratings, valid_pct=0.2, seed=0, bs=64, device=torch.device('cpu'))
-    ours = rating_dls(ratings, random_split(0), bs=64, device='cpu')
+    ours = rating_dls(ratings, random_split(0, ratings), bs=64, device='cpu')
 
     def full_pass(dl):
         for _ in dl: pass

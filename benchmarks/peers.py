@@ -11,7 +11,7 @@ import torch
 from benchmarks._common import RESULTS, spread, write
 from benchmarks.other_packages import lenskit_model, myfm_model, surprise_model
 from movielens_ce.data import fold_split, load_ml100k, rating_dls
-from movielens_ce.evaluation import outputs
+from movielens_ce.fitted import outputs
 from movielens_ce.metrics import rmse
 from movielens_ce.models import DotProductBias
 from movielens_ce.training import fit_one_cycle
@@ -61,7 +61,7 @@ def timed(models, folds, n_runs):
 
 def main(n_runs):
     ratings = load_ml100k().ratings
-    folds = [tuple(ratings.iloc[rows] for rows in fold_split(k)) for k in range(1, 6)]
+    folds = [tuple(ratings.iloc[rows] for rows in fold_split(k, ratings)) for k in range(1, 6)]
     models = contenders(n_runs)
     for name, (run, _) in models.items():
         if name.startswith(('LensKit', 'dot')): run(*folds[0])               # warm-up of compiled parts

@@ -91,7 +91,7 @@ def choose(ratings, train):
 
 def main(n_runs):
     ratings = load_ml100k().ratings
-    splits = random_split(42)
+    splits = random_split(42, ratings)
     ours(ratings, splits, 2048, 1e-2, 1, 0.1)        # torch's first steps in a process are slow on all sides
     settings = choose(ratings, splits[0])
     seeds = {name: iter(range(100)) for name in 'abc'}

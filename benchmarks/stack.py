@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._common import RESULTS, alternate, write
-from movielens_ce.comparison import MODELS
 from movielens_ce.data import load_ml100k, random_split, rating_dls
+from movielens_ce.registry import MODELS
 from movielens_ce.training import fit_one_cycle
 
 
@@ -21,7 +21,7 @@ def fit(name, dls, seeds):
 
 def row(name, bs, ratings, n_runs):
     "One model and batch size, as a line of the results."
-    dls = rating_dls(ratings, random_split(0), target=MODELS[name].target, bs=bs, device='cpu')
+    dls = rating_dls(ratings, random_split(0, ratings), target=MODELS[name].target, bs=bs, device='cpu')
     s = alternate({'one': lambda: fit(name, dls, [0]), 'eight': lambda: fit(name, dls, range(8))}, n_runs)
     one, eight = np.median(s['one']), np.median(s['eight'])
     ends = {f'{k}_{end.__name__}': end(s[k]) for k in ('one', 'eight') for end in (min, max)}

@@ -8,10 +8,11 @@ import pandas as pd
 import torch
 
 from benchmarks._common import RESULTS, write
-from movielens_ce.comparison import MODELS
 from movielens_ce.data import fold_split, load_ml100k, rating_dls
-from movielens_ce.evaluation import outputs, predict, score
+from movielens_ce.evaluation import predict, score
+from movielens_ce.fitted import outputs
 from movielens_ce.metrics import rmse
+from movielens_ce.registry import MODELS
 from movielens_ce.training import fit_one_cycle
 
 NAMES = ('dot', 'dot_ce', 'dot_softmax', 'dot_ordinal', 'nn', 'nn_line', 'nn_ce', 'nn_ordinal')
@@ -34,7 +35,8 @@ def train(name, fold):
     "Seconds and the seeds' mean RMSE for one model on one fold."
     torch.set_num_threads(1)
     start, entry = time.perf_counter(), MODELS[name]
-    dls = rating_dls(load_ml100k().ratings, fold_split(fold), target=entry.target, bs=2048, device='cpu')
+    ratings = load_ml100k().ratings
+    dls = rating_dls(ratings, fold_split(fold, ratings), target=entry.target, bs=2048, device='cpu')
     models = [built(entry, dls, s) for s in SEEDS]
     fit_one_cycle(models, dls, 5, 0.01, wd=0.1, loss_func=entry.loss, seed=list(SEEDS), progress=False)
     seconds = time.perf_counter() - start

@@ -9,9 +9,10 @@ import torch
 
 from benchmarks._common import RESULTS, spread, write
 from benchmarks.other_packages import myfm_model
-from movielens_ce.comparison import MODELS, fit_entry
+from movielens_ce.comparison import fit_entry
 from movielens_ce.data import RatingScale, fold_split, load_ml100k
 from movielens_ce.evaluation import Predictions, predict, score
+from movielens_ce.registry import MODELS
 
 METRICS = ('rmse', 'mae', 'accuracy', 'nll')
 
@@ -33,7 +34,8 @@ def contenders(ratings, splits):
 
 def main(n_runs):
     torch.set_num_threads(1)
-    models = contenders(load_ml100k().ratings, fold_split(1))
+    ratings = load_ml100k().ratings
+    models = contenders(ratings, fold_split(1, ratings))
     seconds, scores = {n: [] for n in models}, {}
     for _ in range(n_runs):
         for name, f in models.items():
