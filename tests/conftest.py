@@ -5,19 +5,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from forked import ONE_THREAD
 
 from movielens_ce.data import load_ml100k
 
 torch.set_num_threads(1)
-os.environ['OMP_NUM_THREADS'] = '1'
-THREADS = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1')
-PERSONAL = ('MPLBACKEND', 'MPLCONFIGDIR', 'MATPLOTLIBRC', 'COLUMNS', 'LINES', 'NO_COLOR', 'FORCE_COLOR', 'IPYTHONDIR', 'JUPYTER_CONFIG_DIR')
+os.environ.update(ONE_THREAD)
 
 
-def own_environment():
-    "The environment of a process that a test starts: one thread, and nothing that changes what Python and its libraries show."
-    kept = {k: v for k, v in os.environ.items() if k not in PERSONAL and not (k.startswith('PYTHON') and k != 'PYTHONPATH')}
-    return kept | THREADS
+def seconds(item):
+    "How long a test takes that is marked `slow`, about."
+    mark = item.get_closest_marker('slow')
+    return (mark.args[0] if mark.args else 5) if mark else 0
+
+
+def pytest_collection_modifyitems(config, items):
+    "The longest tests come first, dealt out to xdist's processes, each of which begins with a stretch of its own of this list."
+    n = getattr(config, 'workerinput', {}).get('workercount', 1)
+    by_length = sorted(items, key=seconds, reverse=True)
+    items[:] = [item for i in range(n) for item in by_length[i::n]]
 
 
 @pytest.fixture(scope='session')

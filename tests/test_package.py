@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from build import readme
-from conftest import own_environment
+from forked import own_environment
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = 'movielens_ce'
