@@ -14,7 +14,9 @@ def _seconds(frame, column):
     "The times in `column` as float64; `ValueError` where there are none or they are no numbers."
     if column not in frame: raise ValueError(f'a context of time needs a column {column!r}')
     t = pd.to_numeric(frame[column], errors='coerce').to_numpy(float)
-    if not np.isfinite(t).all(): raise ValueError(f'column {column!r} must hold times in seconds: {frame[column][~np.isfinite(t)].iloc[0]!r} is none')
+    if not np.isfinite(t).all():
+        bad = frame[column][~np.isfinite(t)].iloc[0]
+        raise ValueError(f'column {column!r} must hold times in seconds: {bad!r} is none')
     return t
 
 def _shrunk_mean(keys, values, shrink):
@@ -23,7 +25,8 @@ def _shrunk_mean(keys, values, shrink):
     return by.sum()/(by.size() + shrink)
 
 class TimeContext:
-    "For each rating, the mean deviation of the same user's other training ratings, weighted by closeness in time; one number for each time scale."
+    """The mean deviation of the same user's other training ratings, weighted by closeness in time.
+    Each rating gets one number for each time scale."""
     def __init__(self,
         train:pd.DataFrame, # Training ratings: all that is ever looked at
         user:str='user', # Column of the user ids
@@ -34,10 +37,11 @@ class TimeContext:
         shrink:float=2., # λ, in ratings
     ):
         t = _seconds(train, timestamp)
-        self.user, self.item, self.timestamp, self.scales, self.shrink = user, item, timestamp, tuple(scales), shrink
-        mean = train[rating].mean()
-        item_bias = train[item].map(_shrunk_mean(train[item], train[rating].to_numpy(float) - mean, 5))
-        frame = pd.DataFrame(dict(item=train[item].to_numpy(), t=t, dev=train[rating].to_numpy(float) - mean - item_bias.to_numpy()))
+        self.user, self.item, self.timestamp = user, item, timestamp
+        self.scales, self.shrink = tuple(scales), shrink
+        dev = train[rating].to_numpy(float) - train[rating].mean()
+        item_bias = train[item].map(_shrunk_mean(train[item], dev, 5)).to_numpy()
+        frame = pd.DataFrame(dict(item=train[item].to_numpy(), t=t, dev=dev - item_bias))
         self.of_user = {u: frame.iloc[rows] for u, rows in train.groupby(user).indices.items()}
 
     @property
@@ -55,7 +59,8 @@ class TimeContext:
         for u, rows in frame.groupby(self.user).indices.items():
             if u not in self.of_user: continue
             mine = self.of_user[u]
-            for part in np.array_split(rows, -(-len(rows)*len(mine)//2_000_000)): out[part] = self._of_one_user(mine, items[part], t[part])
+            parts = np.array_split(rows, -(-len(rows)*len(mine)//2_000_000))
+            for part in parts: out[part] = self._of_one_user(mine, items[part], t[part])
         return out
 
     def _of_one_user(self, mine, items, t):
@@ -65,5 +70,6 @@ class TimeContext:
         dev_and_one = np.stack([mine.dev, np.ones(len(mine))], axis=1).astype(np.float32)
         total, n = (others @ dev_and_one).T
         user_bias = total/(n + 5)
-        sums = ((np.exp(gap*np.float32(-1/s))*others) @ dev_and_one for s in self.scales)          # of weights times deviations, and of weights
+        # for each scale the sum of weights times deviations, and the sum of weights
+        sums = ((np.exp(gap*np.float32(-1/s))*others) @ dev_and_one for s in self.scales)
         return np.stack([(d - user_bias*w)/(w + self.shrink) for d, w in (o.T for o in sums)], axis=1)

@@ -78,13 +78,15 @@ class _Shift(Module):
         return (x.view(len(self.bias), -1, x.shape[-1]) + self.bias[:, None]).flatten(0, 1)
 
 def _raw_cuts(shares):
-    "What `CumulativeLogit` starts from: the first cut, then the distances before their softplus, so that a score of 0 predicts `shares`."
+    """What `CumulativeLogit` starts from: the first cut, then the distances before their softplus.
+    With them a score of 0 predicts `shares`."""
     below = np.clip(np.cumsum(shares)[:-1]/np.sum(shares), 1e-3, 1 - 1e-3)
     cuts = np.log(below/(1 - below))
     return np.r_[cuts[:1], np.log(np.expm1(np.maximum(np.diff(cuts), 1e-2)))]
 
 class CumulativeLogit(Module):
-    "Log-probabilities of ordered levels from one score (McCullagh, 1980), with cuts that are shared or moved by users, items or both."
+    """Log-probabilities of ordered levels from one score (McCullagh, 1980).
+    Its cuts are shared, or moved by users, by items, or by both."""
     n_scores, target = 1, 'class'
     def __init__(self,
         shares, # Share of each rating level among the training ratings, `[K]`: where the cuts start
@@ -99,7 +101,7 @@ class CumulativeLogit(Module):
         self.needs_pair = bool(self.moved_by)
 
     def cuts(self,
-        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`; looked at where users or items move the cuts
+        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`; used where they move the cuts
         n:int, # Number of rows
     ) -> tuple: # (the first cut `[n, 1]`, the distances between the cuts `[n, K − 2]`)
         "The cuts for each pair."
@@ -115,4 +117,5 @@ class CumulativeLogit(Module):
         first, gaps = self.cuts(x_cat, len(scores))
         z = torch.cat([first, first + gaps.cumsum(1)], dim=1) - scores
         up, down = F.logsigmoid(z), F.logsigmoid(-z)
-        return torch.cat([up[:, :1], up[:, 1:] + down[:, :-1] + torch.log(-torch.expm1(-gaps)), down[:, -1:]], dim=1)
+        between = up[:, 1:] + down[:, :-1] + torch.log(-torch.expm1(-gaps))
+        return torch.cat([up[:, :1], between, down[:, -1:]], dim=1)

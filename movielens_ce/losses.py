@@ -16,7 +16,8 @@ def mse(
     output:torch.Tensor, # Predicted ratings, `[n]` or `[n, 1]`
     y:torch.Tensor, # Ratings, `[n]` or `[n, 1]`
 ) -> torch.Tensor: # A scalar in squared rating units
-    "Mean squared error, $\\frac1n\\sum_i(\\hat y_i-y_i)^2$. Raises `ValueError` for different numbers of predictions and ratings."
+    """Mean squared error, $\\frac1n\\sum_i(\\hat y_i-y_i)^2$.
+    Raises `ValueError` for different numbers of predictions and ratings."""
     if output.numel() != y.numel(): raise ValueError(f'{output.numel()} predictions for {y.numel()} ratings')
     return F.mse_loss(output.flatten(), y.flatten())
 
@@ -24,7 +25,7 @@ def cross_entropy(
     logits:torch.Tensor, # A logit for each level, `[n, K]`
     y:torch.Tensor, # Classes, int64, `[n]` or `[n, 1]`
 ) -> torch.Tensor: # A scalar in nats
-    "Cross-entropy of the softmax of the logits, $-\\frac1n\\sum_i\\log p_i(y_i)$, computed stably from the logits."
+    "Cross-entropy of the softmax of the logits, $-\\frac1n\\sum_i\\log p_i(y_i)$, without overflow."
     return F.cross_entropy(logits, y.flatten())
 
 LOSSES = dict(rating=mse, **{'class': cross_entropy})
@@ -33,12 +34,14 @@ LOSSES = dict(rating=mse, **{'class': cross_entropy})
 def hl_gauss(
     width:float=0.5, # Standard deviation of the target, in levels
 ) -> Callable: # A loss `(logits [n, K], classes) -> scalar in nats`
-    "Cross-entropy against a Gaussian around the true class, cut at the half-way points between classes (Imani and White, 2018). Raises `ValueError` for a width not above 0."
+    """Cross-entropy against a Gaussian around the true class, cut at the half-way points between classes.
+    See Imani and White (2018). Raises `ValueError` for a width not above 0."""
     if not width > 0: raise ValueError(f'the width must be above 0, not {width}')
     def loss(logits, y):
         cuts = torch.arange(logits.shape[1] - 1, device=logits.device) + 0.5
         below = torch.special.ndtr((cuts - y.reshape(-1, 1))/width)
-        target = torch.diff(below, dim=1, prepend=torch.zeros_like(below[:, :1]), append=torch.ones_like(below[:, :1]))
+        zeros, ones = torch.zeros_like(below[:, :1]), torch.ones_like(below[:, :1])
+        target = torch.diff(below, dim=1, prepend=zeros, append=ones)
         return F.cross_entropy(logits, target)
     return loss
 
@@ -46,7 +49,8 @@ def ranked_probability(
     logits:torch.Tensor, # A logit for each level, `[n, K]`
     y:torch.Tensor, # Classes, int64, `[n]` or `[n, 1]`
 ) -> torch.Tensor: # A scalar, 0 to 1
-    "Ranked probability score of the softmax of the logits, $\\frac1{n(K-1)}\\sum_i\\sum_{k<K}(F_{ik}-[y_i\\le k])^2$ (Epstein, 1969)."
+    """Ranked probability score of the softmax of the logits (Epstein, 1969).
+    It is $\\frac1{n(K-1)}\\sum_i\\sum_{k<K}(F_{ik}-[y_i\\le k])^2$."""
     n_cuts = logits.shape[1] - 1
     happened = (y.reshape(-1, 1) <= torch.arange(n_cuts, device=logits.device)).float()
     return ((logits.softmax(dim=1).cumsum(dim=1)[:, :n_cuts] - happened)**2).mean()

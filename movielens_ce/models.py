@@ -18,13 +18,15 @@ from .scores import DotProduct, InformedDotProduct, Network
 
 # %% ../nbs/05_models.ipynb #71d1fece
 class RatingModel(Module):
-    "Any score with any head. Raises `ValueError` where the score does not give as many numbers as the head takes."
+    """Any score with any head.
+    Raises `ValueError` where the score does not give as many numbers as the head takes."""
     def __init__(self,
         score:nn.Module, # A score of `scores`, or a module like one
         head:nn.Module, # A head of `heads`, or a module like one
     ):
         if score.n_scores != head.n_scores:
-            raise ValueError(f'{type(score).__name__} gives {score.n_scores} numbers for a pair, {type(head).__name__} takes {head.n_scores}')
+            raise ValueError(f'{type(score).__name__} gives {score.n_scores} numbers for a pair, '
+                             f'{type(head).__name__} takes {head.n_scores}')
         self.score, self.head = score, head
 
     @property
@@ -105,14 +107,18 @@ class CollabNN(RatingModel):
         user_sz:tuple, # (rows, length) of the user embedding
         item_sz:tuple, # (rows, length) of the item embedding
         n_act:int=100, # Width of the hidden layer
-        output:str='rating', # 'rating': one number within `y_range`; 'class': a logit for each level; 'line': logits on a line
+        output:str='rating', # 'rating', 'class' (a logit for each level) or 'line' (logits on a line)
         n_classes:int=None, # Number of rating levels, for logits
         y_range:tuple=(0, 5.5), # Ends of the sigmoid for `output='rating'`; None for no sigmoid
     ):
-        if output not in ('rating', 'class', 'line'): raise ValueError(f"output must be 'rating', 'class' or 'line', not {output!r}")
-        if output != 'rating' and not n_classes: raise ValueError(f'output={output!r} needs n_classes, the number of rating levels')
+        if output not in ('rating', 'class', 'line'):
+            raise ValueError(f"output must be 'rating', 'class' or 'line', not {output!r}")
+        if output != 'rating' and not n_classes:
+            raise ValueError(f'output={output!r} needs n_classes, the number of rating levels')
         score = Network(user_sz, item_sz, n_act, n_classes if output == 'class' else 1)
-        super().__init__(score, InRange(y_range) if output == 'rating' else LevelLogits(n_classes) if output == 'class' else LogitsOnLine(n_classes))
+        if output == 'rating': head = InRange(y_range)
+        else: head = (LevelLogits if output == 'class' else LogitsOnLine)(n_classes)
+        super().__init__(score, head)
 
     @classmethod
     def from_dls(cls,
@@ -120,22 +126,24 @@ class CollabNN(RatingModel):
         n_act=100, # Width of the hidden layer
         output=None, # 'rating', 'class' or 'line'; None: what the targets of `dls` ask for
     ) -> 'CollabNN': # Untrained, its embeddings as long as fastai's rule has them
-        "The model that fits `dls`: its users, its items, and the output that its targets ask for unless you name one."
+        "The model that fits `dls`: its users, its items, and the output that its targets ask for."
         return cls(*_sizes(dls), n_act, output or dls.target, dls.scale.n_classes, dls.scale.y_range)
 
 # %% ../nbs/05_models.ipynb #57a10ff4
 def _informed(dot, pairs, n_cont, dropout):
-    "`dot` with what else is known, or itself where that is nothing."
-    return dot if pairs is None and not n_cont and not dropout else InformedDotProduct(dot, pairs, n_cont, dropout)
+    "`dot` with sets, context and dropout; `dot` itself where there are none of them."
+    if pairs is None and not n_cont and not dropout: return dot
+    return InformedDotProduct(dot, pairs, n_cont, dropout)
 
 class OrdinalMF(RatingModel):
-    "Score: dot product, with implicit sets and context where there are any. Head: a cumulative logit whose cuts users and items move."
+    """Score: dot product, with implicit sets and context. Head: a cumulative logit.
+    Users and items move its cuts. Sets and context are used where there are any."""
     def __init__(self,
         n_users:int, # Rows of the user embedding, the unknown user in row 0 included
         n_items:int, # Rows of the item embedding, the unknown item in row 0 included
         n_factors:int, # Length of the factor vectors
         shares, # Share of each rating level among the training ratings, `[K]`
-        pairs:torch.Tensor=None, # Training pairs for the implicit sets, int64 `[n, 2]` (user, item); None for no sets
+        pairs:torch.Tensor=None, # Training pairs for the sets, int64 `[n, 2]` (user, item); None for no sets
         n_cont:int=0, # Numbers of context for each row, such as `len(TimeContext.names)`
         dropout:float=0., # Share of the product's terms that training leaves out, in [0, 1), rounded to 1/256
     ):
@@ -149,21 +157,24 @@ class OrdinalMF(RatingModel):
         implicit:bool=True, # Whether to use the sets of the training pairs
         dropout:float=0.3, # Share of the product's terms that training leaves out
     ) -> 'OrdinalMF': # Untrained
-        "The model that fits `dls`: its users, items and levels, the sets of its training pairs, the context that its rows have."
-        pairs = dls.train_ds.tensors[0] if implicit else None
-        return cls(dls.n_users, dls.n_items, n_factors, level_shares(dls), pairs, len(dls.cont_names), dropout)
+        "The model that fits `dls`: its users, items and levels, the sets of its training pairs, its context."
+        pairs, n_cont = dls.train_ds.tensors[0] if implicit else None, len(dls.cont_names)
+        return cls(dls.n_users, dls.n_items, n_factors, level_shares(dls), pairs, n_cont, dropout)
 
 class ImplicitMF(RatingModel):
-    "Score: dot product with implicit sets and context where there are any, as in `OrdinalMF`. Head: a rating within `y_range`."
+    """Score: dot product, with implicit sets and context. Head: a rating within `y_range`.
+    Its score is that of `OrdinalMF`."""
     def __init__(self,
         n_users:int, # Rows of the user embedding, the unknown user in row 0 included
         n_items:int, # Rows of the item embedding, the unknown item in row 0 included
         n_factors:int, # Length of the factor vectors
         y_range:tuple=(0, 5.5), # Ends of the sigmoid in rating units
-        pairs:torch.Tensor=None, # Training pairs for the implicit sets, int64 `[n, 2]` (user, item); None for no sets
+        pairs:torch.Tensor=None, # Training pairs for the sets, int64 `[n, 2]` (user, item); None for no sets
         n_cont:int=0, # Numbers of context for each row, such as `len(TimeContext.names)`
         dropout:float=0., # Share of the product's terms that training leaves out, in [0, 1), rounded to 1/256
-    ): super().__init__(_informed(DotProduct(n_users, n_items, n_factors), pairs, n_cont, dropout), InRange(y_range))
+    ):
+        dot = DotProduct(n_users, n_items, n_factors)
+        super().__init__(_informed(dot, pairs, n_cont, dropout), InRange(y_range))
 
     @classmethod
     def from_dls(cls,
@@ -171,8 +182,9 @@ class ImplicitMF(RatingModel):
         n_factors:int=32, # Length of the factor vectors
         dropout:float=0.3, # Share of the product's terms that training leaves out
     ) -> 'ImplicitMF': # Untrained
-        "The model that fits `dls`: its users, items and scale, the sets of its training pairs, the context that its rows have."
-        return cls(dls.n_users, dls.n_items, n_factors, dls.scale.y_range, dls.train_ds.tensors[0], len(dls.cont_names), dropout)
+        "The model that fits `dls`: its users, items and scale, the sets of its training pairs, its context."
+        pairs, n_cont = dls.train_ds.tensors[0], len(dls.cont_names)
+        return cls(dls.n_users, dls.n_items, n_factors, dls.scale.y_range, pairs, n_cont, dropout)
 
 class OrdinalNN(RatingModel):
     "Score: a network with one hidden layer. Head: a cumulative logit whose cuts users and items move."
@@ -193,7 +205,7 @@ class OrdinalNN(RatingModel):
 
 # %% ../nbs/05_models.ipynb #c0b9d633
 class Ensemble(Module):
-    "The average of models that predict the same kind of thing: of ratings, or of the probabilities that logits stand for."
+    "The average prediction of several models: of their ratings, or of their probabilities."
     def __init__(self,
         models, # Modules with outputs of one shape
         target:str='class', # What they predict: 'class' for logits, 'rating' for ratings
@@ -205,4 +217,5 @@ class Ensemble(Module):
     ) -> torch.Tensor: # float32 `[n, K]` or `[n, 1]`
         "Logarithms of the average probabilities, or average ratings."
         out = torch.stack([m(x_cat) if x_cont is None else m(x_cat, x_cont) for m in self.models])
-        return out.mean(0) if self.target == 'rating' else out.log_softmax(-1).logsumexp(0) - np.log(len(self.models))
+        if self.target == 'rating': return out.mean(0)
+        return out.log_softmax(-1).logsumexp(0) - np.log(len(self.models))
