@@ -42,8 +42,9 @@ class RatingScale:
         ratings, # Ratings, any array of numbers
         max_levels:int=101, # More levels than this are taken for a continuous score
     ) -> 'RatingScale': # The scale that the ratings were given on
-        """The scale that `ratings` use: their even grid where they lie on one (so a level nobody chose is kept), else
-        their distinct values. Raises `ValueError` where all are the same, or where they are more than `max_levels`."""
+        """The scale that `ratings` use: their even grid where they lie on one, else their distinct values.
+        On a grid, a level that nobody chose is kept. Raises `ValueError` where all ratings are the same, or more than
+        `max_levels` differ."""
         seen = np.unique(np.asarray(ratings, dtype=float))
         if len(seen) < 2: raise ValueError(f'all ratings are the same ({seen[0]:g}): there is nothing to predict')
         step = np.diff(seen).min()

@@ -77,8 +77,8 @@ def _tells(name, value):
 def definition(
     *objects, # Functions, classes, settings
 ) -> str: # 12 hexadecimal digits; other source or settings, other digits
-    """A digest of functions, classes and settings: of their source, and of the source of what they use, other
-    installed packages left out. Raises `ValueError` for an object whose parts cannot be told."""
+    """A digest of functions, classes and settings: of their source, and of the source of what they use.
+    Other installed packages are left out. Raises `ValueError` for an object whose parts cannot be told."""
     seen, digest, todo = {}, hashlib.sha256(), list(objects)
     while todo:
         obj = todo.pop()
