@@ -36,14 +36,15 @@ BAD_FILES = {
     'header only': ('user,item,rating\n', 'no ratings'),
     'missing rating': ('user,item,rating\n1,2,3\n1,3,\n', 'missing'),
     'missing user': ('user,item,rating\n1,2,3\n,3,4\n', 'missing'),
-    'infinite rating': ('user,item,rating\n1,2,3\n1,3,inf\n', 'not a number'),
-    'text rating': ('user,item,rating\n1,2,3\n1,3,good\n', "'good' is not a number"),
-    'duplicate pair': ('user,item,rating\n1,2,3\n1,2,4\n', 'repeat'),
-    'one level': ('user,item,rating\n1,2,3\n1,3,3\n', 'nothing to predict'),
+    'infinite rating': ('user,item,rating\n1,2,3\n1,3,inf\n', 'rating inf is not a finite number'),
+    'text rating': ('user,item,rating\n1,2,3\n1,3,good\n', "'good' is not a finite number"),
+    'duplicate pair': ('user,item,rating\n1,2,3\n1,2,4\n', '--duplicates last'),
+    'one level': ('user,item,rating\n1,2,3\n1,3,3\n', 'r.csv: all ratings are the same (3): there is nothing to predict'),
     'continuous': ('user,item,rating\n' + ''.join(f'{i},1,{i*.0137 % 1}\n' for i in range(300)), 'too many'),
     'too few': ('user,item,rating\n1,2,3\n1,3,4\n', 'too few'),
     'ragged': ('user,item,rating\n1,2,3\n1,2,3,4,5,6\n', 'not a table'),
-    'binary': ('\x00\x01\x02\x03', ''),
+    'binary': ('\x00\x01\x02\x03', 'NUL bytes'),
+    'a NUL in an id': ('user,item,rating\n1,2,3\n1,\x003,4\n', 'NUL bytes'),
 }
 BAD_OPTIONS = {
     'unknown fold': (['--folds', '6'], "unknown fold '6'"), 'fold zero': (['--folds', '0'], 'unknown fold'),
@@ -53,6 +54,7 @@ BAD_OPTIONS = {
     'unknown option': (['--epoch', '3'], 'No such option'), 'extra word': (['fast'], 'unexpected extra argument'),
     'no epochs': (['--epochs', '0'], '--epochs'), 'epochs word': (['--epochs', 'many'], 'many'), 'half epoch': (['--epochs', '1.5'], '1.5'),
     'seed word': (['--seeds', 'x'], "'x'"), 'negative seed': (['--seeds', '-1'], '0 or more'), 'no seeds': (['--seeds', ''], '--seeds is empty'),
+    'seed of torch': (['--seeds', '99999999999999999999999'], 'below 2,147,483,648'), 'duplicates': (['--duplicates', 'first'], "'raise', 'last'"),
     'no jobs': (['--jobs', '0'], '--jobs'), 'levels words': (['--levels', 'low,high'], 'list of numbers'),
     'off the scale': (['--levels', '1,2,3'], 'not on the scale'), 'one level': (['--levels', '1'], 'rating scale'),
     'levels descend': (['--levels', '5,4,3,2,1'], 'ascending'), 'column': (['--user', 'reader'], "no column 'reader'"),
@@ -158,6 +160,34 @@ def test_data_command(ml):
 
 def test_help_and_version():
     assert run('--version')[0] == 0 and 'compare' in run('--help')[1] and '--folds' in run('compare', '--help')[1]
+
+
+def test_help_lists_the_registry():
+    from movielens_ce.registry import DEFAULT_MODELS, MODELS
+    words = run('compare', '--help')[1].split()
+    assert set(MODELS) <= set(words)
+    assert [w.strip(',') for w in words[words.index('Default:') + 1:]] == list(DEFAULT_MODELS)
+
+
+def test_the_last_of_repeated_ratings_can_be_kept(tmp_path):
+    (tmp_path/'r.csv').write_text(GOOD + '0,0,5,99\n')
+    args = ['compare', '--data', tmp_path/'r.csv', '--out', tmp_path/'out', '--models', 'dot', '--epochs', '1', '--jobs', '1']
+    assert 'repeat a (user, item) pair' in refused(*args)
+    status, out, err = run(*args, '--duplicates', 'last')
+    assert status == 0, err
+    assert pd.read_csv(tmp_path/'out/results.csv').n_test.tolist() == [29]                  # a fifth of 144, not of 145 ratings
+
+
+def test_debug_shows_the_traceback(tmp_path, monkeypatch):
+    from movielens_ce import comparison
+    def bug(*args): raise ValueError('a bug of ours')
+    monkeypatch.setattr(comparison, 'iter_runs', bug)
+    (tmp_path/'r.csv').write_text(GOOD)
+    args = ['compare', '--data', tmp_path/'r.csv', '--out', tmp_path/'out']
+    assert refused(*args) == 'movielens-ce: a bug of ours\n'
+    for where in ([*args, '--debug'], ['--debug', *args]):
+        status, out, err = run(*where)
+        assert status == 2 and 'Traceback' in err and 'in bug' in err and err.endswith('movielens-ce: a bug of ours\n')
 
 
 def test_times_that_are_no_numbers_are_refused_before_any_training(tmp_path):

@@ -16,7 +16,9 @@ from forked import own_environment
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = 'movielens_ce'
-FLOW = ['data', 'context', 'models', 'ordinal', 'losses', 'metrics', 'training', 'evaluation', 'comparison', 'statistics', 'plots', 'recommendation', 'cli']      # nothing imports what stands to its right
+# Nothing imports what stands to its right.
+FLOW = ('movielens data context scores heads models losses training metrics fitted evaluation registry runs comparison '
+        'statistics plots recommendation cli').split()
 
 
 def modules_named(node):
