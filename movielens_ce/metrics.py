@@ -18,13 +18,15 @@ from .data import RatingScale
 
 # %% ../nbs/08_metrics.ipynb #7c86d6e4
 def _pair(pred, y):
-    "Both as float vectors of the same length; `[n, 1]` counts as `[n]`, any other difference in shape is an error."
+    "Both as float vectors of the same length; `[n, 1]` counts as `[n]`. Other shapes are errors."
     if isinstance(pred, torch.Tensor) and pred.ndim == 2:
-        raise ValueError('a batch of outputs needs decoding first: in a Learner write metrics=as_metric(rmse), not metrics=rmse')
+        raise ValueError('a batch of outputs needs decoding first: '
+                         'in a Learner write metrics=as_metric(rmse), not metrics=rmse')
     pred, y = (np.asarray(o, dtype=float) for o in (pred, y))
     pred, y = (o[:, 0] if o.ndim == 2 and o.shape[1] == 1 else o for o in (pred, y))
     if pred.shape != y.shape or y.ndim != 1 or not len(y):
-        raise ValueError(f'predictions {pred.shape} and ratings {y.shape} must be two vectors of the same length')
+        raise ValueError(f'predictions {pred.shape} and ratings {y.shape} '
+                         'must be two vectors of the same length')
     if not (np.isfinite(pred).all() and np.isfinite(y).all()):
         raise ValueError('predictions and ratings must be finite: there is NaN or infinity among them')
     return pred, y
@@ -36,7 +38,8 @@ def rmse(
     pred, # Predicted ratings, `[n]`
     y, # True ratings, `[n]`
 ) -> float: # In rating units, from 0
-    "Root mean squared error, $\\sqrt{\\frac1n\\sum_i(\\hat y_i-y_i)^2}$; smallest for the mean of each rating's distribution."
+    """Root mean squared error, $\\sqrt{\\frac1n\\sum_i(\\hat y_i-y_i)^2}$.
+    It is smallest for the mean of each rating's distribution."""
     pred, y = _pair(pred, y)
     return float(root_mean_squared_error(y, pred))
 
@@ -44,7 +47,8 @@ def mae(
     pred, # Predicted ratings, `[n]`
     y, # True ratings, `[n]`
 ) -> float: # In rating units, from 0
-    "Mean absolute error, $\\frac1n\\sum_i|\\hat y_i-y_i|$; smallest for the median of each rating's distribution."
+    """Mean absolute error, $\\frac1n\\sum_i|\\hat y_i-y_i|$.
+    It is smallest for the median of each rating's distribution."""
     pred, y = _pair(pred, y)
     return float(mean_absolute_error(y, pred))
 
@@ -80,7 +84,8 @@ def rounded_mse(
     y, # True ratings, `[n]`
     levels, # The rating levels, or a `RatingScale`
 ) -> float: # In squared rating units, from 0
-    "Mean squared error after each prediction is moved to the nearest level; of the most likely level it is an earlier attempt's `ks_mse`."
+    """Mean squared error after each prediction is moved to the nearest level.
+    For the most likely level it is the `ks_mse` of an earlier attempt."""
     pred, y = _pair(pred, y)
     return rmse(_scale(levels).nearest(pred), y)**2
 
@@ -103,14 +108,16 @@ def quadratic_kappa(
     pred, y = _pair(pred, y)
     s = _scale(levels)
     if len(np.unique(pred)) == 1: return 0.
-    return float(cohen_kappa_score(s.to_class(pred), s.to_class(y), labels=range(s.n_classes), weights='quadratic'))
+    classes = range(s.n_classes)
+    return float(cohen_kappa_score(s.to_class(pred), s.to_class(y), labels=classes, weights='quadratic'))
 
 # %% ../nbs/08_metrics.ipynb #2c2478cb
 def _probs(probs, y, levels):
     "Checked probabilities `[n, K]` and classes `[n]`."
     s = _scale(levels)
     probs, y = np.asarray(probs, dtype=float), np.asarray(y, dtype=float).reshape(-1)
-    if probs.shape != (len(y), s.n_classes): raise ValueError(f'probabilities must be [{len(y)}, {s.n_classes}], not {list(probs.shape)}')
+    if probs.shape != (len(y), s.n_classes):
+        raise ValueError(f'probabilities must be [{len(y)}, {s.n_classes}], not {list(probs.shape)}')
     if not np.isfinite(probs).all() or (probs < 0).any() or (abs(probs.sum(1) - 1) > 1e-3).any():
         raise ValueError('every row of probabilities must be non-negative and sum to 1')
     return probs/probs.sum(1, keepdims=True), s.to_class(y)
@@ -129,7 +136,8 @@ def rps(
     y, # True ratings, `[n]`
     levels, # The rating levels, or a `RatingScale`
 ) -> float: # 0 to 1
-    "Ranked probability score, the mean squared distance of the cumulative probabilities, $\\frac1{K-1}\\sum_{k<K}(F_k-[y\\le k])^2$ (Epstein, 1969)."
+    """Ranked probability score (Epstein, 1969), $\\frac1{K-1}\\sum_{k<K}(F_k-[y\\le k])^2$.
+    It is the mean squared distance of the cumulative probabilities."""
     probs, classes = _probs(probs, y, levels)
     happened = classes[:, None] <= np.arange(probs.shape[1] - 1)
     return float(((probs.cumsum(1)[:, :-1] - happened)**2).mean())
@@ -137,18 +145,18 @@ def rps(
 # %% ../nbs/08_metrics.ipynb #d16d90a1
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    "A metric with all that tables, tests and pictures need to know of it."
+    "A metric with everything that tables, tests and figures need to know about it."
     name: str # Its key in `METRICS` and its column in results
     heading: str # In tables and figures
     unit: str # 'rating', 'rating²', 'share', 'nats' or '' for a number without one
     digits: int # Decimals in tables
     greater_is_better: bool # Whether the best model has the largest value
     takes: str # 'point', 'level' or 'probs': what `function` is given of each prediction
-    decoder: str # 'mean', 'median' or 'mode', which suits it best; None where it takes probabilities
+    decoder: str # 'mean', 'median' or 'mode', the one that suits it best; None where it takes probabilities
     function: Callable # `(points or probs, y)`, and the scale where `needs_scale`
     needs_scale: bool = False # Whether `function` takes the rating scale
-    row_loss: Callable = None # `(points or probs, y, scale) -> [n]`: what each row adds; None where there is no such thing
-    finish: Callable = None # From the mean of the row losses to the metric; None where that is it
+    row_loss: Callable = None # `(points or probs, y, scale) -> [n]`: what each row adds, or None
+    finish: Callable = None # From the mean of the row losses to the metric; None: the mean is the metric
 
     def value(self,
         predicted, # Points `[n]`, or probabilities `[n, K]`
@@ -172,8 +180,8 @@ class Metric:
 
     def of_mean(self,
         mean, # Mean of row losses, a number or an array
-    ): # The same shape
-        "The metric that a mean of row losses stands for."
+    ) -> object: # The metric, in the same shape
+        "The metric that belongs to a mean of row losses."
         return mean if self.finish is None else self.finish(mean)
 
     def best(self,
@@ -182,10 +190,11 @@ class Metric:
         "The best of several values."
         return values.max() if self.greater_is_better else values.min()
 
-    def label(self): # For an axis: heading, unit and direction
-        "What an axis is called."
-        unit = {'rating': ' (rating units)', 'rating²': ' (squared rating units)', 'nats': ' (nats)'}.get(self.unit, '')
-        return f'{self.heading}{unit}, {"more" if self.greater_is_better else "less"} is better'
+    def label(self) -> str: # Heading, unit and direction
+        "The label of an axis that shows the metric."
+        units = {'rating': ' (rating units)', 'rating²': ' (squared rating units)', 'nats': ' (nats)'}
+        better = 'more' if self.greater_is_better else 'less'
+        return f'{self.heading}{units.get(self.unit, "")}, {better} is better'
 
     def _predicted(self, pred): return pred.point(self.decoder) if self.decoder else pred.probs
 
@@ -208,8 +217,8 @@ METRICS = {m.name: m for m in (
            takes='point', decoder='median', function=mae, row_loss=lambda point, y, scale: abs(point - y)),
     Metric(name='accuracy', heading='accuracy', unit='share', digits=4, greater_is_better=True,
            takes='level', decoder='mode', function=accuracy, row_loss=_right),
-    Metric(name='rounded_accuracy', heading='rounded accuracy', unit='share', digits=4, greater_is_better=True,
-           takes='point', decoder='mean', function=rounded_accuracy, needs_scale=True,
+    Metric(name='rounded_accuracy', heading='rounded accuracy', unit='share', digits=4,
+           greater_is_better=True, takes='point', decoder='mean', function=rounded_accuracy, needs_scale=True,
            row_loss=lambda point, y, scale: _right(scale.nearest(point), y, scale)),
     Metric(name='rounded_mse', heading='rounded MSE', unit='rating²', digits=3, greater_is_better=False,
            takes='level', decoder='mode', function=rounded_mse, needs_scale=True,

@@ -32,11 +32,13 @@ def one_cycle(
     pct_start:float=0.25, # Where the middle is
 ) -> float: # The value at `pct`
     "A hyperparameter on the one-cycle schedule: half a cosine to the middle, half a cosine to the end."
-    return _cos(start, middle, pct/pct_start) if pct < pct_start else _cos(middle, end, (pct - pct_start)/(1 - pct_start))
+    if pct < pct_start: return _cos(start, middle, pct/pct_start)
+    return _cos(middle, end, (pct - pct_start)/(1 - pct_start))
 
 # %% ../nbs/07_training.ipynb #d339c4a9
 class _OneCycleAdam:
-    "fastai's AdamW on a list of tensors with a weight decay each. Parameters that get no gradient at the first step are left out."
+    """fastai's AdamW on a list of tensors with a weight decay each.
+    Parameters that get no gradient at the first step are left out."""
     def __init__(self, params, wds, sqr_mom=0.99, eps=1e-5):
         self.params, self.wds, self.sqr_mom, self.eps, self.n = params, wds, sqr_mom, eps, 0
 
@@ -44,8 +46,12 @@ class _OneCycleAdam:
         "Groups of (indices, weight decay, parameters, two moments, step counts) with one weight decay each."
         used = [i for i, g in enumerate(grads) if g is not None]
         groups = {wd: [i for i in used if self.wds[i] == wd] for wd in sorted(set(self.wds))}
-        self.groups = [(ids, wd, [self.params[i] for i in ids], *([torch.zeros_like(self.params[i]) for i in ids] for _ in range(2)),
-                        [torch.zeros((), device=self.params[i].device) for i in ids]) for wd, ids in groups.items() if ids]
+        self.groups = []
+        for wd, ids in groups.items():
+            params = [self.params[i] for i in ids]
+            avg, sqr = ([torch.zeros_like(p) for p in params] for _ in range(2))
+            steps = [torch.zeros((), device=p.device) for p in params]
+            if ids: self.groups.append((ids, wd, params, avg, sqr, steps))
 
     @torch.no_grad()
     def step(self,
@@ -57,7 +63,8 @@ class _OneCycleAdam:
         if not self.n: self._start(grads)
         self.n += 1
         for ids, wd, params, avg, sqr, steps in self.groups:
-            adamw(params, [grads[i].contiguous() for i in ids], avg, sqr, [], steps, fused=True, amsgrad=False, maximize=False,
+            adamw(params, [grads[i].contiguous() for i in ids], avg, sqr, [], steps,
+                  fused=True, amsgrad=False, maximize=False,
                   lr=lr, beta1=mom, beta2=self.sqr_mom, weight_decay=wd, eps=self.eps)
 
 # %% ../nbs/07_training.ipynb #4aaee001
@@ -74,7 +81,8 @@ class _StackedEmbedding(nn.Module):
         self.register_buffer('offset', torch.arange(n_members)[:, None]*n, persistent=False)
 
     def forward(self, rows):
-        return F.embedding((rows.view(len(self.weight), -1) + self.offset).view(rows.shape), self.weight.flatten(0, 1))
+        shifted = rows.view(len(self.weight), -1) + self.offset
+        return F.embedding(shifted.view(rows.shape), self.weight.flatten(0, 1))
 
 class _StackedLinear(nn.Module):
     "The linear layers `layers` as one batched product."
@@ -91,18 +99,22 @@ class _StackedLinear(nn.Module):
 _STACKED = {nn.Embedding: _StackedEmbedding, nn.Linear: _StackedLinear}
 
 def _stack_in_place(layer, layers):
-    "Gives `layer` the parameters of all `layers`, stacked; a layer that is `stackable` computes with either."
+    "Gives `layer`, which has an attribute `stackable`, the parameters of all `layers`, stacked."
     for name, buffer in layer.named_buffers(recurse=False):
         if any(not torch.equal(buffer, l.get_buffer(name)) for l in layers):
-            raise ValueError(f'members of a stack must have the same {type(layer).__name__}: train models of different rows one by one')
-    for name, _ in list(layer.named_parameters(recurse=False)): setattr(layer, name, _stack([l.get_parameter(name) for l in layers]))
+            raise ValueError(f'members of a stack must have the same {type(layer).__name__}: '
+                             'train models of different rows one by one')
+    for name, _ in list(layer.named_parameters(recurse=False)):
+        setattr(layer, name, _stack([l.get_parameter(name) for l in layers]))
 
 def _stack_models(models):
     "One module that computes all of `models`, batch after batch. Raises `ValueError` where that cannot be."
     if len({tuple((n, t.shape, t.dtype) for n, t in m.state_dict().items()) for m in models}) > 1:
-        raise ValueError('models of a stack must have the same shapes: make their loaders with full_vocab=True')
+        raise ValueError('models of a stack must have the same shapes: '
+                         'make their loaders with full_vocab=True')
     if len([*models[0].parameters()]) < len([*models[0].named_parameters(remove_duplicate=False)]):
-        raise ValueError('a stack cannot hold models that use one layer in two places: train these models one by one')
+        raise ValueError('a stack cannot hold models that use one layer in two places: '
+                         'train these models one by one')
     stacked = copy.deepcopy(models[0])
     for name, layer in list(stacked.named_modules()):
         kind = next((k for k in _STACKED if isinstance(layer, k)), None)
@@ -110,8 +122,8 @@ def _stack_models(models):
         if kind: stacked.set_submodule(name, _STACKED[kind](layers))
         elif getattr(layer, 'stackable', False): _stack_in_place(layer, layers)
         elif [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
-            raise ValueError('a stack can have Embedding and Linear layers, and those with an attribute `stackable`, '
-                             f'not {type(layer).__name__}: train these models one by one')
+            raise ValueError('a stack can have Embedding and Linear layers, and those with an attribute '
+                             f'`stackable`, not {type(layer).__name__}: train these models one by one')
     return stacked
 
 def _spared(model):
@@ -120,13 +132,14 @@ def _spared(model):
     return {name for name, p in model.named_parameters() if id(p) in ids}
 
 def _decay(name, wd, wd_of):
-    "The weight decay for the parameter `name`: what `wd_of` has for the innermost part of its name, else `wd`."
+    "The weight decay for the parameter `name`: that of the innermost part of its name in `wd_of`, else `wd`."
     return float(next((wd_of[part] for part in reversed(name.split('.')) if part in wd_of), wd))
 
 class _One:
     "A single model: what the loop asks of whatever it trains."
     def __init__(self, model, dls, loss_func, wd=0., wd_of={}):
-        self.model, self.dls, self.loss_func, spared = model.to(dls.device or 'cpu'), dls, loss_func, _spared(model)
+        self.model, self.dls, self.loss_func = model.to(dls.device or 'cpu'), dls, loss_func
+        spared = _spared(model)
         named = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
         self.params = [p for _, p in named]
         self.wds = [0. if n in spared else _decay(n, wd, wd_of) for n, _ in named]
@@ -145,11 +158,12 @@ class _Stack(_One):
     "Models of one shape, trained at once on loaders of one length."
     def __init__(self, models, dls, loss_func, wd, wd_of, seeds):
         if len({(d.train.n, d.train.bs, d.train.drop_last, d.target) for d in dls}) > 1:
-            raise ValueError('the loaders of a stack must have the same number of training rows, batch size and target')
+            raise ValueError('the loaders of a stack must have the same number of training rows, '
+                             'batch size and target')
         super().__init__(_stack_models(models), dls[0], loss_func, wd, wd_of)
         self.members, self.all_dls = models, dls
         self.generators = [None if s is None else torch.Generator().manual_seed(s) for s in seeds]
-        distinct = list({id(d): d for d in dls}.values())                       # members on the same loaders share their tensors
+        distinct = list({id(d): d for d in dls}.values())         # members on the same loaders share tensors
         self.tensors = [torch.cat(t) for t in zip(*(d.train_ds.to(d.device).tensors for d in distinct))]
         self.offsets = [[id(o) for o in distinct].index(id(d))*d.train.n for d in dls]
 
@@ -180,7 +194,8 @@ def _check_finite(losses, n_before):
     bad = ~torch.isfinite(losses).all(dim=1)
     if bad.any():
         step = int(bad.int().argmax())
-        raise FloatingPointError(f'the loss is {losses[step][~torch.isfinite(losses[step])][0].item()} at step {n_before + step + 1}: '
+        first = losses[step][~torch.isfinite(losses[step])][0].item()
+        raise FloatingPointError(f'the loss is {first} at step {n_before + step + 1}: '
                                  'try a lower lr_max, and look for infinite weights or targets')
 
 def _smooth(losses, avg, beta=0.98):
@@ -192,17 +207,21 @@ def _check_match(model, dls, loss_func, in_stack):
     "Raises `ValueError` for loaders that cannot train `model`."
     target, predicts = getattr(dls, 'target', None), getattr(model, 'target', None)
     if target is None and (loss_func is None or in_stack):
-        raise ValueError('these loaders are not of rating_dls, so they do not tell whether their targets are ratings or classes: '
-                         'make them with rating_dls, or train with a Learner' + ('' if in_stack else ', or pass loss_func='))
+        raise ValueError('these loaders are not of rating_dls, '
+                         'so they do not tell whether their targets are ratings or classes: '
+                         'make them with rating_dls, or train with a Learner'
+                         + ('' if in_stack else ', or pass loss_func='))
     if loss_func is None and predicts is not None and predicts != target:
-        raise ValueError(f"{type(model).__name__} predicts a {predicts} and the loaders' targets are for a {target}: "
+        raise ValueError(f"{type(model).__name__} predicts a {predicts} "
+                         f"and the loaders' targets are for a {target}: "
                          f'make them with rating_dls(..., target={predicts!r})')
 
 def _check_parts(model, wd_of):
     "`wd_of`; `ValueError` for a part that no parameter has in its name."
     parts = {part for name, _ in model.named_parameters() for part in name.split('.')}
     if unknown := set(wd_of) - parts:
-        raise ValueError(f'wd_of names {", ".join(sorted(unknown))}, but the parameters of {type(model).__name__} have {", ".join(sorted(parts))}')
+        raise ValueError(f'wd_of names {", ".join(sorted(unknown))}, '
+                         f'but the parameters of {type(model).__name__} have {", ".join(sorted(parts))}')
     return wd_of
 
 def _fit(trainee, n_epoch, n_iter, schedule, valid_every, progress):
@@ -226,7 +245,8 @@ def _fit(trainee, n_epoch, n_iter, schedule, valid_every, progress):
             seconds = time.perf_counter() - start
             measured = epoch + 1 == n_epoch or (epoch + 1) % valid_every == 0
             valid = trainee.valid_losses() if measured else [float('nan')]*len(smooth)
-            history += [(epoch, i, t/(1 - 0.98**opt.n), v, seconds) for i, (t, v) in enumerate(zip(smooth, valid))]
+            debias = 1 - 0.98**opt.n
+            history += [(epoch, i, t/debias, v, seconds) for i, (t, v) in enumerate(zip(smooth, valid))]
     finally: trainee.finish()
     return history
 
@@ -236,17 +256,21 @@ def fit_one_cycle(
     n_epoch:int, # Passes over the training rows
     lr_max:float, # Highest learning rate
     wd:float=0.01, # Decoupled weight decay; biases of layers and norms are left out
-    wd_of:dict=None, # Another weight decay for parts of the model, by a name within the parameter's name, such as `dict(head=0.3, user_bias=0)`
-    loss_func=None, # `(output, target) -> scalar`; None: `mse` or `cross_entropy`, as the targets of `dls` ask
-    seed=None, # Seeds the order of batches and dropout, leaving torch's own state as it was; a list for a list of modules; None: go on from that state
+    wd_of:dict=None, # Another weight decay for parts of the model, such as `dict(head=0.3, user_bias=0)`
+    loss_func=None, # `(output, target) -> scalar`; None: `mse` or `cross_entropy`, by the targets of `dls`
+    seed=None, # Seed of batches and dropout, or a list, one for each module; None: torch's own state
     div:float=25., # The learning rate starts at `lr_max/div`
     div_final:float=1e5, # … and ends at `lr_max/div_final`
     pct_start:float=0.25, # Share of steps that warm up
     moms:tuple=(0.95, 0.85, 0.95), # Momentum at the start, at `pct_start` and at the end
-    valid_every:int=1, # Epochs between measurements of the loss on the validation rows, which is always measured after the last
+    valid_every:int=1, # Epochs between measurements of the validation loss; the last one is always measured
     progress:bool=True, # Whether to show a progress bar
-) -> pd.DataFrame: # One row an epoch: train_loss (smoothed as fastai does), valid_loss (NaN where it is not measured), seconds since the start; for a list a column member, too
-    """Trains by the one-cycle policy, step by step as fastai's `Learner.fit_one_cycle` does. Raises `FloatingPointError` when a loss is not finite, naming the step.
+) -> pd.DataFrame: # A row an epoch: epoch, train_loss, valid_loss, seconds; for a list member, too
+    """Trains by the one-cycle policy, step by step as fastai's `Learner.fit_one_cycle` does.
+    `train_loss` is smoothed as fastai does it, `valid_loss` is NaN where it is not measured,
+    and `seconds` count from the start. `wd_of` goes by the parts of the parameters' names.
+    A `seed` leaves torch's own state as it was.
+    Raises `FloatingPointError` when a loss is not finite, naming the step.
     Interrupted, it leaves modules that work, with the weights that they had reached."""
     if n_epoch < 1: raise ValueError(f'n_epoch must be at least 1, not {n_epoch}')
     if valid_every < 1: raise ValueError(f'valid_every must be at least 1, not {valid_every}')
@@ -258,10 +282,13 @@ def fit_one_cycle(
     for m, d in zip(model if many else [model], all_dls): _check_match(m, d, loss_func, many)
     wd_of = _check_parts(model[0] if many else model, wd_of or {})
     loss_func = loss_func or LOSSES[all_dls[0].target]
-    schedule = lambda pct: (one_cycle(pct, lr_max/div, lr_max, lr_max/div_final, pct_start), one_cycle(pct, *moms, pct_start))
+    def schedule(pct):
+        lr = one_cycle(pct, lr_max/div, lr_max, lr_max/div_final, pct_start)
+        return lr, one_cycle(pct, *moms, pct_start)
     with torch.random.fork_rng(enabled=seeds[0] is not None):
         if seeds[0] is not None: torch.manual_seed(seeds[0])
-        trainee = _Stack(model, all_dls, loss_func, wd, wd_of, seeds) if many else _One(model, dls, loss_func, wd, wd_of)
+        if many: trainee = _Stack(model, all_dls, loss_func, wd, wd_of, seeds)
+        else: trainee = _One(model, dls, loss_func, wd, wd_of)
         history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, valid_every, progress)
     history = pd.DataFrame(history, columns=['epoch', 'member', 'train_loss', 'valid_loss', 'seconds'])
     return history if many else history.drop(columns='member')
