@@ -22,7 +22,7 @@ def _names(scale): return [f'{o:g}' for o in scale.levels]
 def confusion(
     pred, # `Predictions`
 ) -> np.ndarray: # Counts, int64 `[K, K]`: rows are true ratings, columns the most likely ones
-    "How often each rating was taken for each."
+    "How often each true rating was predicted as each rating."
     s = pred.scale
     return confusion_matrix(s.to_class(pred.y), s.to_class(pred.point('mode')), labels=range(s.n_classes))
 
@@ -40,12 +40,14 @@ def plot_confusion(
     ax.imshow(shares, cmap='Blues', vmin=0, vmax=1)
     for i in range(k):
         for j in range(k):
-            ax.text(j, i, f'{counts[i, j]:,}\n{shares[i, j]:.0%}', ha='center', va='center', fontsize=font, color='white' if shares[i, j] > .5 else 'black')
+            text, color = f'{counts[i, j]:,}\n{shares[i, j]:.0%}', 'white' if shares[i, j] > .5 else 'black'
+            ax.text(j, i, text, ha='center', va='center', fontsize=font, color=color)
     ax.set_xticks(range(k), _names(pred.scale), fontsize=13)
     ax.set_yticks(range(k), _names(pred.scale), fontsize=13)
     ax.set_xlabel('most likely rating', fontsize=13)
     ax.set_ylabel('true rating', fontsize=13)
-    ax.set_title(f'{title}\n{np.trace(counts)/counts.sum():.1%} of {counts.sum():,} on the diagonal'.strip(), fontsize=13)
+    diagonal = f'{np.trace(counts)/counts.sum():.1%} of {counts.sum():,} on the diagonal'
+    ax.set_title(f'{title}\n{diagonal}'.strip(), fontsize=13)
     return fig
 
 # %% ../nbs/15_plots.ipynb #ae785824
@@ -63,7 +65,8 @@ def distribution(
 ) -> dict: # 'true', 'most likely' and 'average probability', each the shares of the K levels
     "How often each rating was given, was the most likely one, and its probability on average."
     count = lambda r: np.bincount(pred.scale.to_class(r), minlength=pred.scale.n_classes)/len(pred)
-    return {'true': count(pred.y), 'most likely': count(pred.point('mode')), 'average probability': pred.probs.mean(axis=0)}
+    return {'true': count(pred.y), 'most likely': count(pred.point('mode')),
+            'average probability': pred.probs.mean(axis=0)}
 
 def plot_distribution(
     preds:dict, # Name -> `Predictions`
@@ -72,7 +75,8 @@ def plot_distribution(
     fig, axs = _grid(len(preds))
     for ax, (name, pred) in zip(axs, preds.items()):
         x = np.arange(pred.scale.n_classes)
-        for i, ((what, share), color) in enumerate(zip(distribution(pred).items(), ('#bdbdbd', '#d95f02', '#1f78b4'))):
+        colors = '#bdbdbd', '#d95f02', '#1f78b4'
+        for i, ((what, share), color) in enumerate(zip(distribution(pred).items(), colors)):
             ax.bar(x + (i - 1)*.28, share, .28, label=what, color=color)
         ax.set_xticks(x, _names(pred.scale), fontsize=11)
         ax.set_title(name, fontsize=13)
@@ -80,7 +84,8 @@ def plot_distribution(
         ax.yaxis.set_major_formatter('{x:.0%}')
     axs[0].set_ylabel('share of test ratings', fontsize=11)
     fig.suptitle('What people gave and what the models predict', fontsize=13)
-    fig.legend(*axs[0].get_legend_handles_labels(), loc='outside lower center', ncols=3, fontsize=11, frameon=False)
+    handles = axs[0].get_legend_handles_labels()
+    fig.legend(*handles, loc='outside lower center', ncols=3, fontsize=11, frameon=False)
     return fig
 
 # %% ../nbs/15_plots.ipynb #fb2ec47a
@@ -116,8 +121,10 @@ def plot_reliability(
     ax.plot([0, 1], [0, 1], color='#999999', lw=1, label='perfectly calibrated')
     for name, r in tables.items():
         r = r[r.n >= least]
-        ax.plot(r.predicted, r.observed, 'o-', ms=4, label=name + (f' (calibration error {errors[name]:.3f})' if errors else ''))
-    ax.set(xlabel='predicted probability of a rating', ylabel='share of times it was given', title='Calibration on test rows', xlim=(0, 1), ylim=(0, 1))
+        label = f'{name} (calibration error {errors[name]:.3f})' if errors else name
+        ax.plot(r.predicted, r.observed, 'o-', ms=4, label=label)
+    ax.set(xlabel='predicted probability of a rating', ylabel='share of times it was given',
+           title='Calibration on test rows', xlim=(0, 1), ylim=(0, 1))
     ax.legend(fontsize=9)
     return fig
 
@@ -140,7 +147,8 @@ def plot_intervals(
         ax.grid(axis='x', alpha=.3)
     axs[0].set_yticks(range(len(order)), order)
     for i, kind in enumerate(kinds or {}): axs[-1].scatter([], [], color=f'C{i}', label=kind)
-    if kinds: fig.legend(*axs[-1].get_legend_handles_labels(), loc='outside lower center', ncols=len(kinds), frameon=False)
+    handles = axs[-1].get_legend_handles_labels()
+    if kinds: fig.legend(*handles, loc='outside lower center', ncols=len(kinds), frameon=False)
     fig.suptitle(title)
     return fig
 
@@ -148,11 +156,12 @@ def plot_intervals(
 _BETTER, _WORSE, _UNSURE = '#1b9e77', '#d95f02', '#777777'
 
 def plot_differences(
-    tables:dict, # Metric -> frame with a row for each difference: difference, low, high, p_holm; the index names it
+    tables:dict, # Metric -> frame: a row for each difference with difference, low, high, p_holm
     title:str='Green: better; orange: worse; grey: p ≥ .05 after Holm\'s correction', # Above the panels
     level:float=0.05, # p_holm below it counts as a difference
 ) -> Figure: # A panel for each metric, the differences in the order of the first table from the top
-    "Differences with their intervals; coloured where the corrected p-value is below `level`, by the direction of the metric."
+    """Differences with their intervals, coloured where the corrected p-value is below `level`.
+    The colour goes by the direction of the metric."""
     names = list(next(iter(tables.values())).index)[::-1]
     fig = Figure(figsize=(3*len(tables), .4*len(names) + 1.4), layout='constrained')
     axs = fig.subplots(1, len(tables), sharey=True, squeeze=False)[0]
@@ -160,7 +169,8 @@ def plot_differences(
         for i, d in enumerate(table.loc[names].itertuples()):
             better = (d.difference > 0) == METRICS[metric].greater_is_better
             color = _UNSURE if d.p_holm >= level else _BETTER if better else _WORSE
-            ax.errorbar(d.difference, i, xerr=[[d.difference - d.low], [d.high - d.difference]], fmt='o', capsize=3, color=color)
+            xerr = [[d.difference - d.low], [d.high - d.difference]]
+            ax.errorbar(d.difference, i, xerr=xerr, fmt='o', capsize=3, color=color)
         ax.axvline(0, color='k', lw=.8)
         ax.set(xlabel=f'difference in {METRICS[metric].heading}', title=METRICS[metric].heading)
         ax.grid(axis='x', alpha=.3)
@@ -177,13 +187,18 @@ def _shape(size): return ' × '.join(f'{n:,}' for n in size)
 def trace_shapes(
     model, # A module, or a fastai `Learner`
     x_cat, # User and item rows of a batch, int64 `[n, 2]`
-) -> pd.DataFrame: # A row for each layer in the order of use, the whole model last; layer, kind, then shapes as tuples: weight, input, output
-    "The layers that one batch passes in evaluation mode, and the shapes of what goes in and comes out."
+) -> pd.DataFrame: # A row for each layer in the order of use, the whole model last
+    """The layers that one batch passes in evaluation mode, and the shapes of what goes in and comes out.
+    The columns are layer, kind, weight, input and output, the last three shapes as tuples."""
     model, rows = getattr(model, 'model', model), []
     was_training = model.training
     def note(name):
-        return lambda m, args, out: rows.append((name or 'output', type(m).__name__, *map(_size, (getattr(m, 'weight', None), args[0], out))))
-    hooks = [m.register_forward_hook(note(name)) for name, m in model.named_modules() if not name or not any(m.children())]
+        def hook(m, args, out):
+            sizes = map(_size, (getattr(m, 'weight', None), args[0], out))
+            rows.append((name or 'output', type(m).__name__, *sizes))
+        return hook
+    layers = [(name, m) for name, m in model.named_modules() if not name or not any(m.children())]
+    hooks = [m.register_forward_hook(note(name)) for name, m in layers]
     try: model.eval()(x_cat)
     finally:
         model.train(was_training)
@@ -193,26 +208,31 @@ def trace_shapes(
 def _box(ax, x, y, lines, color):
     "A box with a bold first line at (`x`, `y`)."
     name = lines[0].replace('_', r'\_')
-    ax.text(x, y, '\n'.join([rf'$\mathbf{{{name}}}$', *lines[1:]]), ha='center', va='center', fontsize=10.5, linespacing=1.4,
+    text = '\n'.join([rf'$\mathbf{{{name}}}$', *lines[1:]])
+    ax.text(x, y, text, ha='center', va='center', fontsize=10.5, linespacing=1.4,
             bbox=dict(boxstyle='round,pad=.45', facecolor=color, edgecolor='#555555'))
 
 def _arrow(ax, x, y, to):
     "An arrow from a box in row `y` to the one at `to` in the row below; boxes lie over its ends."
-    ax.annotate('', (to, y - .69), (x, y), arrowprops=dict(arrowstyle='-|>', color='#555555', lw=1.3, shrinkA=0, shrinkB=0), zorder=0)
+    style = dict(arrowstyle='-|>', color='#555555', lw=1.3, shrinkA=0, shrinkB=0)
+    ax.annotate('', (to, y - .69), (x, y), arrowprops=style, zorder=0)
 
 def _draw_shapes(ax, layers, size):
-    "One model, from the batch at the top to the output at the bottom: embeddings side by side, every other layer below the last."
+    """One model, from the batch at the top to the output at the bottom.
+    Embeddings are side by side, every other layer is below the one before it."""
     *layers, last = layers.to_dict('records')
     tables, rest = ([o for o in layers if (o['kind'] == 'Embedding') == e] for e in (True, False))
     _box(ax, .5, 0, ['x_cat', f"{_shape(last['input'])}\n(users, items)"], '#eeeeee')
     for i, o in enumerate(tables):
         x = (i + .5)/len(tables)
-        _box(ax, x, -1, [o['layer'], f"table {_shape(o['weight'])}", f"gives {_shape(o['output'])}"], '#cfe3f3')
+        table, gives = f"table {_shape(o['weight'])}", f"gives {_shape(o['output'])}"
+        _box(ax, x, -1, [o['layer'], table, gives], '#cfe3f3')
         _arrow(ax, .5, 0, x)
         _arrow(ax, x, -1, .5 + (i + .5 - len(tables)/2)*.06)
     for i, o in enumerate(rest):
         weights = o['kind'] + (f", weights {_shape(o['weight'])}" if o['weight'] else '')
-        _box(ax, .5, -2 - i, [o['layer'], weights, f"takes {_shape(o['input'])}, gives {_shape(o['output'])}"], '#fde0c5')
+        passes = f"takes {_shape(o['input'])}, gives {_shape(o['output'])}"
+        _box(ax, .5, -2 - i, [o['layer'], weights, passes], '#fde0c5')
         _arrow(ax, .5, -2 - i, .5)
     _box(ax, .5, -2 - len(rest), ['output', _shape(last['output']) + '\n' + last['kind']], '#eeeeee')
     ax.set(xlim=(0, 1), ylim=(.5 - size, .5))
@@ -222,7 +242,8 @@ def plot_shapes(
     models:dict, # Name -> module
     x_cat, # User and item rows of a batch, int64 `[n, 2]`
 ) -> Figure: # Boxes for tables and layers, one column of them a model
-    "The shapes of the tensors on the way of one batch through each model, side by side; what is done between layers shows in what the next one takes."
+    """The shapes of the tensors on the way of one batch through each model, side by side.
+    Operations between two layers show in the input of the second."""
     traced = {name: trace_shapes(m, x_cat) for name, m in models.items()}
     size = max(2 + (t.kind != 'Embedding').sum() for t in traced.values())
     fig = Figure(figsize=(5.9*len(traced), 1.25*size + .5), layout='constrained')
