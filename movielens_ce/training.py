@@ -59,7 +59,7 @@ class _OneCycleAdam:
         lr:float, # Learning rate of this step
         mom:float, # Momentum of this step
     ):
-        "One step."
+        "Takes one step: changes the parameters by their gradients."
         if not self.n: self._start(grads)
         self.n += 1
         for ids, wd, params, avg, sqr, steps in self.groups:
@@ -69,7 +69,7 @@ class _OneCycleAdam:
 
 # %% ../nbs/07_training.ipynb #4aaee001
 def _stack(tensors):
-    "One parameter of the parameters of the members; frozen where theirs are."
+    "The parameters of the members as one parameter, frozen where theirs are."
     return nn.Parameter(torch.stack([t.detach() for t in tensors]), requires_grad=tensors[0].requires_grad)
 
 class _StackedEmbedding(nn.Module):
@@ -136,7 +136,7 @@ def _decay(name, wd, wd_of):
     return float(next((wd_of[part] for part in reversed(name.split('.')) if part in wd_of), wd))
 
 class _One:
-    "A single model: what the loop asks of whatever it trains."
+    "A single model, with the methods that the loop calls."
     def __init__(self, model, dls, loss_func, wd=0., wd_of={}):
         self.model, self.dls, self.loss_func = model.to(dls.device or 'cpu'), dls, loss_func
         spared = _spared(model)
@@ -268,7 +268,7 @@ def fit_one_cycle(
 ) -> pd.DataFrame: # A row an epoch: epoch, train_loss, valid_loss, seconds; for a list member, too
     """Trains by the one-cycle policy, step by step as fastai's `Learner.fit_one_cycle` does.
     `train_loss` is smoothed as fastai does it, `valid_loss` is NaN where it is not measured,
-    and `seconds` count from the start. `wd_of` goes by the parts of the parameters' names.
+    and `seconds` count from the start. The keys of `wd_of` are parts of the parameters' names.
     A `seed` leaves torch's own state as it was.
     Raises `FloatingPointError` when a loss is not finite, naming the step.
     Interrupted, it leaves modules that work, with the weights that they had reached."""
