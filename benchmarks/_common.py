@@ -12,16 +12,25 @@ import torch
 RESULTS = Path(__file__).parent/'results'
 
 
+def processor():
+    "The name of the processor."
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor()
+
+
 def machine():
     "Versions and processor, as columns of a results file."
-    info = Path('/proc/cpuinfo')
-    cpu = next((line.split(':')[1].strip() for line in info.open() if line.startswith('model name')), '') if info.exists() else ''
-    return dict(python=platform.python_version(), cpu=cpu or platform.processor(), cores=os.cpu_count(), threads=torch.get_num_threads(),
-                **{p: version(p) for p in ('torch', 'fastai', 'pandas', 'numpy')})
+    versions = {p: version(p) for p in ('torch', 'fastai', 'pandas', 'numpy')}
+    return dict(python=platform.python_version(), cpu=processor(), cores=os.cpu_count(),
+                threads=torch.get_num_threads(), **versions)
 
 
 def alternate(contenders, n_runs=5, warm_up=True):
-    "What each contender returns, `{name: [value, ...]}`: one run of each in turn, `n_runs` times, after one that is not counted. Seconds where it returns None."
+    """What each contender returns, or its seconds where it returns None, `{name: [value, ...]}`.
+
+    One run of each in turn, `n_runs` times, after one that is not counted."""
     if warm_up:
         for f in contenders.values(): f()
     values = {name: [] for name in contenders}
@@ -33,18 +42,26 @@ def alternate(contenders, n_runs=5, warm_up=True):
     return values
 
 
-def report(seconds, baseline, file):
-    "Prints and writes medians, ranges, and how many times faster than `baseline` each contender is, median against median."
-    rows = [dict(name=name, median_s=np.median(s), min_s=min(s), max_s=max(s), runs=len(s),
-                 times_faster=np.median(seconds[baseline])/np.median(s) if np.isfinite(np.median(s)) else None) for name, s in seconds.items()]
-    return write(pd.DataFrame(rows), file)
+def spread(seconds):
+    "Median and range of one contender's seconds, as columns."
+    return dict(median_s=np.median(seconds), min_s=min(seconds), max_s=max(seconds))
 
 
-def write(table, file):
-    "Prints a table with the machine under it and writes both to `results/file`."
+def report(seconds, baseline, path):
+    """Prints and writes medians, ranges, and how many times faster than `baseline` each contender is.
+
+    The factor is median against median; there is none for a contender whose median is infinite."""
+    base = np.median(seconds[baseline])
+    def faster(s): return base/np.median(s) if np.isfinite(np.median(s)) else None
+    rows = [dict(name=n, **spread(s), runs=len(s), times_faster=faster(s)) for n, s in seconds.items()]
+    return write(pd.DataFrame(rows), path)
+
+
+def write(table, path):
+    "Prints a table with the machine under it and writes both to the file `path`."
     print(table.to_string(index=False, float_format=lambda v: f'{v:.4g}'))
     info = machine()
     print(', '.join(f'{k} {v}' for k, v in info.items()))
-    RESULTS.mkdir(exist_ok=True)
-    table.assign(**info).to_csv(RESULTS/file, index=False)
+    path.parent.mkdir(exist_ok=True)
+    table.assign(**info).to_csv(path, index=False)
     return table

@@ -3,25 +3,32 @@ import time
 
 import numpy as np
 import pandas as pd
-import torch
-from _common import alternate, write
 
-from movielens_ce.comparison import MODELS
+from benchmarks._common import RESULTS, alternate, write
 from movielens_ce.data import load_ml100k, random_split, rating_dls
+from movielens_ce.registry import MODELS
 from movielens_ce.training import fit_one_cycle
 
 
+def fit(name, dls, seeds):
+    "Seconds of an epoch for all seeds in one stack; for one seed, of the model by itself."
+    models, seeds = [MODELS[name].build(dls) for _ in seeds], list(seeds)
+    if len(seeds) == 1: models, seeds = models[0], seeds[0]
+    start = time.perf_counter()
+    fit_one_cycle(models, dls, 1, 5e-3, wd=0.1, seed=seeds, progress=False)
+    return time.perf_counter() - start
+
+
+def row(name, bs, ratings, n_runs):
+    "One model and batch size, as a line of the results."
+    dls = rating_dls(ratings, random_split(0, ratings), target=MODELS[name].target, bs=bs, device='cpu')
+    s = alternate({'one': lambda: fit(name, dls, [0]), 'eight': lambda: fit(name, dls, range(8))}, n_runs)
+    one, eight = np.median(s['one']), np.median(s['eight'])
+    ends = {f'{k}_{end.__name__}': end(s[k]) for k in ('one', 'eight') for end in (min, max)}
+    return dict(model=name, bs=bs, one_s=one, eight_s=eight, ratio=eight/one, **ends, runs=n_runs)
+
+
 def main(n_runs):
-    ratings, rows = load_ml100k().ratings, []
-    for name in ('dot', 'dot_ce', 'nn_ce'):
-        for bs in (64, 512):
-            dls = rating_dls(ratings, random_split(0), target=MODELS[name].target, bs=bs, device='cpu')
-            def fit(seeds):
-                models = [MODELS[name].build(dls) for _ in seeds]
-                start = time.perf_counter()
-                fit_one_cycle(models if len(seeds) > 1 else models[0], dls, 1, 5e-3, wd=0.1, seed=list(seeds) if len(seeds) > 1 else seeds[0], progress=False)
-                return time.perf_counter() - start
-            s = alternate({'one': lambda: fit([0]), 'eight': lambda: fit(range(8))}, n_runs)
-            rows.append(dict(model=name, bs=bs, one_s=np.median(s['one']), eight_s=np.median(s['eight']), ratio=np.median(s['eight'])/np.median(s['one']),
-                             one_min=min(s['one']), one_max=max(s['one']), eight_min=min(s['eight']), eight_max=max(s['eight']), runs=n_runs))
-    write(pd.DataFrame(rows), 'stack.csv')
+    ratings = load_ml100k().ratings
+    rows = [row(name, bs, ratings, n_runs) for name in ('dot', 'dot_ce', 'nn_ce') for bs in (64, 512)]
+    write(pd.DataFrame(rows), RESULTS/'stack.csv')

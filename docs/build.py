@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
@@ -21,7 +22,7 @@ from bs4 import BeautifulSoup
 from smalldocs.notebook import ANSI, cell_options, fence_for
 
 ROOT = Path(__file__).resolve().parent.parent
-NBS, STAGE, OUT = ROOT/'nbs', ROOT/'_proc', ROOT/'_docs'
+NBS, STAGE, OUT = ROOT/'nbs', ROOT/'_stage', ROOT/'_docs'           # nbdev keeps its own notes in _proc
 PACKAGE = 'movielens_ce'
 CDN = 'https://cdn.jsdelivr.net/npm/katex@0.16.11/dist'                  # where smalldocs takes KaTeX from; docs/katex is its 0.16.40
 
@@ -146,6 +147,12 @@ def linked(text, up, names, skip=''):
     return '\n'.join(lines)
 
 
+def in_order_of_definition(cells):
+    "nbdev adds the documentation of what a cell defines in reverse order; this puts it in the order of the definitions."
+    runs = groupby(cells, key=lambda c: bool(c.get('has_sd')))
+    return [c for added, run in runs for c in (reversed(list(run)) if added else run)]
+
+
 def processed(path):
     "A notebook after nbdev's processors. Documentation comes from the library itself, so that no cell has to run."
     from fastcore.nbio import nb2str, read_nb
@@ -155,6 +162,11 @@ def processed(path):
     module = page_name(path).stem
     names, lines = (dict(vars(import_module(f'{PACKAGE}.{module}'))), definitions(module)) if module in modules() else ({}, {})
 
+    class AddShowDocs(P.add_show_docs):
+        def begin(self):
+            super().begin()
+            self.nb.cells[:] = in_order_of_definition(self.nb.cells)
+
     class ShowDocs(P.Processor):
         def cell(self, cell):
             if not P._is_showdoc(cell): return
@@ -163,7 +175,7 @@ def processed(path):
             text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', f'[source](/source/{module}.md#L-{lines[sym]}){{.source}}', text)
             cell.outputs = [nbformat.v4.new_output('display_data', {'text/markdown': text})]
 
-    replace = {P.exec_show_docs: ShowDocs, P.add_links: None}
+    replace = {P.add_show_docs: AddShowDocs, P.exec_show_docs: ShowDocs, P.add_links: None}
     procs = [replace.get(p, p) for p in P.FilterDefaults().procs() if replace.get(p, p)]
     proc = NBProcessor(nb=read_nb(path), procs=procs, rm_directives='quarto')
     proc.process()

@@ -5,11 +5,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from forked import ONE_THREAD
 
 from movielens_ce.data import load_ml100k
 
 torch.set_num_threads(1)
-os.environ['OMP_NUM_THREADS'] = '1'
+os.environ.update(ONE_THREAD)
+
+
+def seconds(item):
+    "How long a test takes that is marked `slow`, about."
+    mark = item.get_closest_marker('slow')
+    return (mark.args[0] if mark.args else 5) if mark else 0
+
+
+def pytest_collection_modifyitems(config, items):
+    "The longest tests come first, dealt out to xdist's processes, each of which begins with a stretch of its own of this list."
+    n = getattr(config, 'workerinput', {}).get('workercount', 1)
+    by_length = sorted(items, key=seconds, reverse=True)
+    items[:] = [item for i in range(n) for item in by_length[i::n]]
 
 
 @pytest.fixture(scope='session')

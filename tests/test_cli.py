@@ -7,6 +7,7 @@ import sys
 
 import pandas as pd
 import pytest
+from forked import own_environment
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from movielens_ce.cli import main
@@ -35,14 +36,15 @@ BAD_FILES = {
     'header only': ('user,item,rating\n', 'no ratings'),
     'missing rating': ('user,item,rating\n1,2,3\n1,3,\n', 'missing'),
     'missing user': ('user,item,rating\n1,2,3\n,3,4\n', 'missing'),
-    'infinite rating': ('user,item,rating\n1,2,3\n1,3,inf\n', 'not a number'),
-    'text rating': ('user,item,rating\n1,2,3\n1,3,good\n', "'good' is not a number"),
-    'duplicate pair': ('user,item,rating\n1,2,3\n1,2,4\n', 'repeat'),
-    'one level': ('user,item,rating\n1,2,3\n1,3,3\n', 'nothing to predict'),
+    'infinite rating': ('user,item,rating\n1,2,3\n1,3,inf\n', 'rating inf is not a finite number'),
+    'text rating': ('user,item,rating\n1,2,3\n1,3,good\n', "'good' is not a finite number"),
+    'duplicate pair': ('user,item,rating\n1,2,3\n1,2,4\n', '--duplicates last'),
+    'one level': ('user,item,rating\n1,2,3\n1,3,3\n', 'r.csv: all ratings are the same (3): there is nothing to predict'),
     'continuous': ('user,item,rating\n' + ''.join(f'{i},1,{i*.0137 % 1}\n' for i in range(300)), 'too many'),
     'too few': ('user,item,rating\n1,2,3\n1,3,4\n', 'too few'),
     'ragged': ('user,item,rating\n1,2,3\n1,2,3,4,5,6\n', 'not a table'),
-    'binary': ('\x00\x01\x02\x03', ''),
+    'binary': ('\x00\x01\x02\x03', 'NUL bytes'),
+    'a NUL in an id': ('user,item,rating\n1,2,3\n1,\x003,4\n', 'NUL bytes'),
 }
 BAD_OPTIONS = {
     'unknown fold': (['--folds', '6'], "unknown fold '6'"), 'fold zero': (['--folds', '0'], 'unknown fold'),
@@ -52,6 +54,7 @@ BAD_OPTIONS = {
     'unknown option': (['--epoch', '3'], 'No such option'), 'extra word': (['fast'], 'unexpected extra argument'),
     'no epochs': (['--epochs', '0'], '--epochs'), 'epochs word': (['--epochs', 'many'], 'many'), 'half epoch': (['--epochs', '1.5'], '1.5'),
     'seed word': (['--seeds', 'x'], "'x'"), 'negative seed': (['--seeds', '-1'], '0 or more'), 'no seeds': (['--seeds', ''], '--seeds is empty'),
+    'seed of torch': (['--seeds', '99999999999999999999999'], 'below 2,147,483,648'), 'duplicates': (['--duplicates', 'first'], "'raise', 'last'"),
     'no jobs': (['--jobs', '0'], '--jobs'), 'levels words': (['--levels', 'low,high'], 'list of numbers'),
     'off the scale': (['--levels', '1,2,3'], 'not on the scale'), 'one level': (['--levels', '1'], 'rating scale'),
     'levels descend': (['--levels', '5,4,3,2,1'], 'ascending'), 'column': (['--user', 'reader'], "no column 'reader'"),
@@ -129,12 +132,12 @@ def test_generated_bad_options(option, text, tmp_path):
     refused('compare', '--data', tmp_path/'r.csv', '--out', tmp_path/'out', *args, *([] if option == '--models' and text not in ('dot',) else ['--models', 'none']))
 
 
-def test_whole_command(tmp_path):
-    "In a process of its own: table, files, and a second time nothing is trained."
+@pytest.mark.slow(12)
+def test_whole_command(tmp_path, monkeypatch):
+    "In a process of its own: table and files. A second time nothing is trained."
     (tmp_path/'r.csv').write_text(GOOD)
-    cmd = [sys.executable, '-c', 'from movielens_ce.cli import main; main()', 'compare', '--data', 'r.csv', '--models', 'dot_ce,dot', '--epochs', '1',
-           '--folds', 'random:0,time', '--seeds', '0,1', '--out', 'out']
-    done = subprocess.run(cmd, cwd=tmp_path, capture_output=True, text=True)
+    args = ['compare', '--data', 'r.csv', '--models', 'dot_ce,dot', '--epochs', '1', '--folds', 'random:0,time', '--seeds', '0,1', '--out', 'out']
+    done = subprocess.run([sys.executable, '-c', 'from movielens_ce.cli import main; main()', *args], cwd=tmp_path, env=own_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = pd.read_csv(tmp_path/'out/results.csv')
     assert results.columns[:13].tolist() == ['model', 'fold', 'seed', 'n_test', 'rmse', 'mae', 'accuracy', 'rounded_accuracy', 'rounded_mse',
@@ -143,11 +146,11 @@ def test_whole_command(tmp_path):
     assert {p.name for p in (tmp_path/'out').glob('*.png')} == {'confusion_dot.png', 'confusion_dot_ce.png', 'distribution.png', 'training_curves.png'}
     assert all(line.rstrip() == line.rstrip()[:100] for line in done.stdout.splitlines())
     assert 'RMSE' in done.stdout and 'torch' in done.stdout and 'out/results.csv' in done.stdout
-    again = subprocess.run(cmd, cwd=tmp_path, capture_output=True, text=True)
-    assert again.returncode == 0 and again.stderr.count(', kept') == 8
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(*args)
+    assert not status and err.count(', kept') == 8
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path/'out/results.csv'), results)
-    other = subprocess.run([*cmd, '--epochs', '2'], cwd=tmp_path, capture_output=True, text=True)
-    assert other.returncode == 2 and 'name another folder' in other.stderr and other.stderr.count('\n') == 1
+    assert 'name another folder' in refused(*args, '--epochs', '2')
 
 
 def test_data_command(ml):
@@ -157,6 +160,34 @@ def test_data_command(ml):
 
 def test_help_and_version():
     assert run('--version')[0] == 0 and 'compare' in run('--help')[1] and '--folds' in run('compare', '--help')[1]
+
+
+def test_help_lists_the_registry():
+    from movielens_ce.registry import DEFAULT_MODELS, MODELS
+    words = run('compare', '--help')[1].split()
+    assert set(MODELS) <= set(words)
+    assert [w.strip(',') for w in words[words.index('Default:') + 1:]] == list(DEFAULT_MODELS)
+
+
+def test_the_last_of_repeated_ratings_can_be_kept(tmp_path):
+    (tmp_path/'r.csv').write_text(GOOD + '0,0,5,99\n')
+    args = ['compare', '--data', tmp_path/'r.csv', '--out', tmp_path/'out', '--models', 'dot', '--epochs', '1', '--jobs', '1']
+    assert 'repeat a (user, item) pair' in refused(*args)
+    status, out, err = run(*args, '--duplicates', 'last')
+    assert status == 0, err
+    assert pd.read_csv(tmp_path/'out/results.csv').n_test.tolist() == [29]                  # a fifth of 144, not of 145 ratings
+
+
+def test_debug_shows_the_traceback(tmp_path, monkeypatch):
+    from movielens_ce import comparison
+    def bug(*args): raise ValueError('a bug of ours')
+    monkeypatch.setattr(comparison, 'iter_runs', bug)
+    (tmp_path/'r.csv').write_text(GOOD)
+    args = ['compare', '--data', tmp_path/'r.csv', '--out', tmp_path/'out']
+    assert refused(*args) == 'movielens-ce: a bug of ours\n'
+    for where in ([*args, '--debug'], ['--debug', *args]):
+        status, out, err = run(*where)
+        assert status == 2 and 'Traceback' in err and 'in bug' in err and err.endswith('movielens-ce: a bug of ours\n')
 
 
 def test_times_that_are_no_numbers_are_refused_before_any_training(tmp_path):

@@ -10,13 +10,13 @@ from movielens_ce.models import CollabNN, DotProductBias
 
 
 @pytest.fixture
-def dls(made_up): return rating_dls(made_up, random_split(0, n=600), target='class', bs=32, device='cpu')
+def dls(made_up): return rating_dls(made_up, random_split(0, 600), target='class', bs=32, device='cpu')
 
 
 @settings(max_examples=60, deadline=None)
 @given(n=st.integers(1, 300), bs=st.integers(1, 70), seed=st.integers(0, 99))
 def test_every_row_exactly_once(made_up, n, bs, seed):
-    ds = rating_dls(made_up, random_split(0, n=600), device='cpu').train_ds.of(made_up.head(n))
+    ds = rating_dls(made_up, random_split(0, 600), device='cpu').train_ds.of(made_up.head(n))
     ds.tensors = (ds.tensors[0], torch.arange(n)[:, None])
     torch.manual_seed(seed)
     batches = [y for _, y in RatingDL(ds, bs=bs, shuffle=True, device='cpu')]

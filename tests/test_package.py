@@ -1,48 +1,80 @@
-"The package as a whole: imports, the one-way flow, front page and README."
+"The package as a whole: imports, the one-way flow, front page and README, and what it promises to run on."
 import ast
+import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from build import readme
+from forked import own_environment
 
 ROOT = Path(__file__).parent.parent
-FLOW = ['data', 'context', 'models', 'ordinal', 'losses', 'metrics', 'training', 'evaluation', 'comparison', 'statistics', 'plots', 'recommendation', 'cli']      # nothing imports what stands to its right
+PACKAGE = 'movielens_ce'
+# Nothing imports what stands to its right.
+FLOW = ('movielens data context scores heads models losses training metrics fitted evaluation registry runs comparison '
+        'statistics plots recommendation cli').split()
 
 
-def imports(module):
-    "The modules of the package that `module` imports, wherever it does."
-    tree = ast.parse((ROOT/'movielens_ce'/f'{module}.py').read_text())
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith('movielens_ce'):
-            names |= {node.module.split('.')[1]} if '.' in node.module else {a.name for a in node.names}
-    return names & set(FLOW)
+def modules_named(node):
+    "The dotted names below the package that an import statement may mean: `from .data import x` gives `data` and `data.x`."
+    if isinstance(node, ast.Import):
+        names = [a.name for a in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        base = '.'.join(filter(None, [PACKAGE if node.level else '', node.module]))
+        names = [base, *(f'{base}.{a.name}' for a in node.names)]
+    else: return []
+    return [n.removeprefix(f'{PACKAGE}.') for n in names if n.startswith(f'{PACKAGE}.')]
+
+
+def imports(source):
+    "The modules of the package that a module's source imports, wherever it does."
+    return {name.split('.')[0] for node in ast.walk(ast.parse(source)) for name in modules_named(node)} & set(FLOW)
+
+
+@pytest.mark.parametrize('source, found', [
+    ('from .data import load_ml100k', {'data'}), ('from . import data, cli as c', {'data', 'cli'}),
+    ('import movielens_ce.data', {'data'}), ('import numpy, movielens_ce.cli as c', {'cli'}),
+    ('from movielens_ce.data import load_ml100k', {'data'}), ('from movielens_ce import data', {'data'}),
+    ('from .data.parts import x', {'data'}), ('def f():\n    from .cli import main', {'cli'}),
+    ('from . import __version__', set()), ('import data', set()), ('from data import x', set()), ('from movielens_ce_other import data', set())])
+def test_every_form_of_import_is_seen(source, found): assert imports(source) == found
 
 
 @pytest.mark.parametrize('module', FLOW)
 def test_imports_go_one_way(module):
-    assert (ROOT/'movielens_ce'/f'{module}.py').exists()
-    assert imports(module) <= set(FLOW[:FLOW.index(module)])
+    assert (ROOT/PACKAGE/f'{module}.py').exists()
+    assert imports((ROOT/PACKAGE/f'{module}.py').read_text()) <= set(FLOW[:FLOW.index(module)])
 
 
 def test_every_module_is_in_the_flow():
-    assert {p.stem for p in (ROOT/'movielens_ce').glob('*.py') if not p.stem.startswith('_')} == set(FLOW)
+    assert {p.stem for p in (ROOT/PACKAGE).glob('*.py') if not p.stem.startswith('_')} == set(FLOW)
 
 
 def test_imports_without_nbdev():
-    code = "import sys; sys.modules['nbdev'] = None\n" + '\n'.join(f'import movielens_ce.{m}' for m in FLOW)
+    code = "import sys; sys.modules['nbdev'] = None\n" + '\n'.join(f'import {PACKAGE}.{m}' for m in FLOW)
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_readme_is_the_front_page():
-    pytest.importorskip('smalldocs', reason='smalldocs needs Python 3.11')
-    from build import readme
     text, pictures = readme()
     again = 'is not what nbs/index.ipynb says: run `python docs/build.py`'
     assert (ROOT/'README.md').read_text() == text, f'README.md {again}'
     for name, png in pictures.items(): assert (ROOT/name).exists() and (ROOT/name).read_bytes() == png, f'{name} {again}'
+
+
+def test_readme_python_blocks_run(ml, tmp_path):
+    "As a reader does it: in a fresh process, somewhere else, one block after the other."
+    blocks = re.findall(r'^```python\n(.*?)^```', (ROOT/'README.md').read_text(), re.M | re.S)
+    assert blocks
+    done = subprocess.run([sys.executable, '-c', '\n'.join(blocks)], cwd=tmp_path, env=own_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_readme_commands_are_the_ci_commands():
@@ -53,7 +85,6 @@ def test_readme_commands_are_the_ci_commands():
 
 
 def test_notebooks_are_pages():
-    import json
     for path in (ROOT/'nbs').rglob('*.ipynb'):
         if '.ipynb_checkpoints' in path.parts: continue
         cells = json.loads(path.read_text())['cells']
@@ -64,8 +95,6 @@ def test_notebooks_are_pages():
 
 
 def test_links_between_notebooks_resolve():
-    import json
-    import re
     for path in (ROOT/'nbs').rglob('*.ipynb'):
         if '.ipynb_checkpoints' in path.parts: continue
         for cell in json.loads(path.read_text())['cells']:
@@ -76,6 +105,42 @@ def test_links_between_notebooks_resolve():
 
 
 def test_the_picture_of_the_flow_names_every_module():
-    import re
     drawn = re.sub(r'<desc.*?</desc>', '', (ROOT/'nbs/images/flow.svg').read_text(), flags=re.S)
     assert not [m for m in FLOW if not re.search(rf'[>\s]{m}[<,]', drawn)]
+
+
+def python_versions(text): return re.findall(r'\b3\.\d+\b', text)
+
+
+def test_python_versions_are_those_that_ci_runs():
+    versions = yaml.safe_load((ROOT/'.github/workflows/tests.yml').read_text())['jobs']['tests']['strategy']['matrix']['python']
+    project = tomllib.loads((ROOT/'pyproject.toml').read_text())['project']
+    promise, = re.findall(r'with Python (.*):', (ROOT/'README.md').read_text())
+    assert python_versions(promise) == versions
+    assert project['requires-python'] == f'>={versions[0]}'
+    docs = re.search(r'python-version: "(.*)"', (ROOT/'.github/workflows/docs.yml').read_text())[1]
+    assert docs in versions
+
+
+def test_pins_are_said_once():
+    "The line that installs PyTorch's CPU build names the versions of constraints.txt."
+    pins = [line for line in (ROOT/'constraints.txt').read_text().splitlines() if line and not line.startswith('#')]
+    for name in ('README.md', 'CONTRIBUTING.md'):
+        line, = re.findall(r'pip install (.*) --index-url https://download\.pytorch\.org/whl/cpu', (ROOT/name).read_text())
+        assert line.split() == pins, name
+
+
+def test_hooks_leave_the_tree_as_it_is(tmp_path):
+    "`nbdev-install-hooks` writes .gitattributes and .gitconfig: they are committed as it writes them."
+    tree = tmp_path/'tree'
+    tree.mkdir()
+    env = own_environment() | dict(HOME=str(tmp_path), GIT_CONFIG_GLOBAL=os.devnull)
+
+    def git(*args): return subprocess.run(['git', '-c', 'user.name=me', '-c', 'user.email=me', *args], cwd=tree, env=env, check=True, capture_output=True, text=True).stdout
+    git('init')
+    for name in ('.gitignore', '.gitattributes', '.gitconfig', 'pyproject.toml', 'settings.ini'): shutil.copy(ROOT/name, tree)
+    git('add', '.')
+    git('commit', '-m', 'all')
+    subprocess.run([sys.executable, '-c', 'from nbdev.clean import nbdev_install_hooks; nbdev_install_hooks()'], cwd=tree, env=env, check=True, capture_output=True)
+    assert (tree/'.git/hooks/post-merge').exists() and '.gitconfig' in git('config', '--local', 'include.path')
+    assert git('status', '--porcelain') == ''

@@ -6,11 +6,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from movielens_ce.comparison import MODELS
 from movielens_ce.data import random_split, rating_dls
 from movielens_ce.models import DotProductBias
-from movielens_ce.ordinal import SetEmbedding
 from movielens_ce.recommendation import factors, top_n
+from movielens_ce.registry import MODELS
+from movielens_ce.scores import SetEmbedding
 
 every_model = pytest.mark.parametrize('name', MODELS)
 
@@ -18,7 +18,7 @@ every_model = pytest.mark.parametrize('name', MODELS)
 def made(name, ratings, **kwargs):
     "The model called `name`, its weights large enough that scores differ, and its loaders."
     torch.manual_seed(0)
-    dls = rating_dls(ratings, random_split(0, n=len(ratings)), target=MODELS[name].target, bs=16, device='cpu', **kwargs)
+    dls = rating_dls(ratings, random_split(0, ratings), target=MODELS[name].target, bs=16, device='cpu', **kwargs)
     model = MODELS[name].make(dls)
     with torch.no_grad():
         for p in model.parameters(): p.add_(torch.randn_like(p)*.3)
@@ -37,7 +37,7 @@ def scores(model, dls, user):
 @every_model
 def test_agrees_with_a_loop(name, made_up):
     model, dls = made(name, made_up)
-    train = made_up.iloc[random_split(0, n=len(made_up))[0]]
+    train = made_up.iloc[random_split(0, made_up)[0]]
     lists = top_n(model, dls, 5)
     assert lists.groupby('user').size().eq(5).all() and lists.user.nunique() == 30
     for user, mine in lists.groupby('user'):
@@ -100,7 +100,7 @@ def test_works_through_a_learner(made_up):
 
 def test_titles_and_names_as_ids(made_up):
     named = made_up.assign(user='u' + made_up.user.astype(str), title='Film ' + made_up['item'].astype(str))
-    dls = rating_dls(named, random_split(0, n=600), item='title', device='cpu')
+    dls = rating_dls(named, random_split(0, 600), item='title', device='cpu')
     model = DotProductBias.from_dls(dls, 4)
     lists, (users, items) = top_n(model, dls, 2), factors(model, dls)
     assert list(lists.columns) == ['user', 'item', 'rank', 'score'] and items.index.name == 'title'
@@ -137,7 +137,7 @@ def test_models_without_factors(made_up):
 
 def test_real_ratings(ml):
     "On MovieLens an untrained model recommends 50 items to all 943 users, none of them seen."
-    splits = random_split(0)
+    splits = random_split(0, ml.ratings)
     dls = rating_dls(ml.ratings, splits, device='cpu')
     lists = top_n(DotProductBias.from_dls(dls), dls)
     assert len(lists) == 943*50

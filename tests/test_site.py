@@ -2,6 +2,7 @@
 browser's tests are skipped, and those of the files remain."""
 import functools
 import http.server
+import inspect
 import json
 import shutil
 import threading
@@ -10,7 +11,6 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
 
-pytest.importorskip('smalldocs', reason='smalldocs needs Python 3.11')
 import build
 from bs4 import BeautifulSoup
 from filelock import FileLock
@@ -26,7 +26,7 @@ def site(tmp_path_factory, worker_id):
     shared = base if worker_id == 'master' else base.parent
     with FileLock(shared/'site.lock'):
         if not (shared/'warnings.json').exists():
-            warnings = build.build(shared/'_docs', shared/'_proc').warnings
+            warnings = build.build(shared/'_docs', shared/'_stage').warnings
             (shared/'warnings.json').write_text(json.dumps(warnings))
     return shared/'_docs', json.loads((shared/'warnings.json').read_text())
 
@@ -205,3 +205,16 @@ def test_every_public_name_is_documented(site):
             heading = soup.find(id=name.lower()) or soup.find(attrs={'data-anchor-id': name.lower()})
             assert heading, f'{module}.{name}'
             assert soup.select(f'a.source[href^="source/{module}.html#L-"]'), module
+
+
+@pytest.mark.parametrize('module', build.modules())
+def test_names_stand_in_the_order_of_their_definition(module, site):
+    lines = [int(a['href'].split('#L-')[1]) for a in pages_of(site[0])[f'{module}.html'].select('a.source')]
+    assert lines and lines == sorted(lines)
+
+
+def test_nbdev_and_the_site_have_folders_of_their_own():
+    "nbdev takes what it finds in `_proc` for its own, renamed pages included."
+    from nbdev.serve import proc_nbs
+    assert "'_proc'" in inspect.getsource(proc_nbs) and build.STAGE.name != '_proc'
+    for folder in (build.STAGE, build.OUT): assert f'{folder.name}/' in (build.ROOT/'.gitignore').read_text().splitlines()

@@ -4,8 +4,9 @@ import zipfile
 
 import pytest
 
-from movielens_ce import data
-from movielens_ce.data import find_ml100k, load_ml100k, ml100k_fault
+from movielens_ce import movielens
+from movielens_ce.data import load_ml100k
+from movielens_ce.movielens import find_ml100k, ml100k_fault
 
 
 @pytest.fixture
@@ -13,12 +14,12 @@ def clean(tmp_path, monkeypatch):
     "An empty cache, no folder of fastai's, no variable, and no source that works."
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path/'cache'))
     monkeypatch.delenv('MOVIELENS_CE_DATA', raising=False)
-    monkeypatch.setattr(data, 'fastai_cfg', lambda: type('Cfg', (), dict(path=staticmethod(lambda k: tmp_path/'fastai'))))
-    monkeypatch.setattr(data, '_SOURCES', {})
+    monkeypatch.setattr(movielens, 'fastai_cfg', lambda: type('Cfg', (), dict(path=staticmethod(lambda k: tmp_path/'fastai'))))
+    monkeypatch.setattr(movielens, '_SOURCES', {})
     return tmp_path/'cache'/'movielens_ce'/'ml-100k'
 
 
-def source(ml, monkeypatch, *fetches): monkeypatch.setattr(data, '_SOURCES', {f'source {i}': f for i, f in enumerate(fetches, 1)})
+def source(ml, monkeypatch, *fetches): monkeypatch.setattr(movielens, '_SOURCES', {f'source {i}': f for i, f in enumerate(fetches, 1)})
 def unreachable(tmp): raise OSError('no route to host')
 
 
@@ -41,7 +42,7 @@ def test_next_source_when_one_fails(ml, clean, monkeypatch):
     said = []
     assert find_ml100k(say=said.append) == clean and not ml100k_fault(clean)
     assert len(said) == 1 and 'no route to host' in said[0]
-    monkeypatch.setattr(data, '_SOURCES', {})
+    monkeypatch.setattr(movielens, '_SOURCES', {})
     assert find_ml100k() == clean                                        # from the cache now
 
 
@@ -100,7 +101,7 @@ def test_wheel_is_written_back_in_movielens_formats(tmp_path):
         z.writestr(f'{folder}.item', "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
                                      "1\tToy Story\t1995\tAnimation Children's Comedy\n267\tunkonwn\tunkonwn\tunknown\n544\tMisérables, Les\t1995\tDrama\n")
         z.writestr(f'{folder}.user', 'user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\ttechnician\t85711\n')
-    data._recbole_to_ml100k(wheel, tmp_path)
+    movielens._recbole_to_ml100k(wheel, tmp_path)
     assert (tmp_path/'u.data').read_bytes() == b'196\t242\t3\t881250949\n'
     items = (tmp_path/'u.item').read_text(encoding='latin-1').splitlines()
     assert items[0] == '1|Toy Story (1995)||||0|0|0|1|1|1' + '|0'*13

@@ -1,14 +1,15 @@
 "A comparison that is killed, run twice at once, or spread over a cluster ends with the same table."
 import os
 import signal
-import subprocess
-import sys
 import time
+from pathlib import Path
 
 import joblib
 import pandas as pd
 import pytest
+from forked import start
 
+from movielens_ce.cli import main
 from movielens_ce.comparison import compare
 
 MODELS = ['dot', 'ordinal']
@@ -20,9 +21,15 @@ def ratings_file(made_up, tmp_path):
     return tmp_path/'ratings.csv'
 
 
-def command(ratings_file, out, jobs=1):
-    return [sys.executable, '-c', 'from movielens_ce.cli import main; main()', 'compare', '--data', str(ratings_file), '--folds', 'random:0,random:1', '--seeds', '0,1',
-            '--models', ','.join(MODELS), '--epochs', '2', '--out', str(out), '--jobs', str(jobs)]
+def started(ratings_file, out):
+    "The command in a process of its own; what it prints is in `out`.log."
+    args = ['compare', '--data', ratings_file, '--folds', 'random:0,random:1', '--seeds', '0,1', '--models', ','.join(MODELS), '--epochs', '2', '--out', out, '--jobs', 1]
+    return start(main, list(map(str, args)), log=f'{out}.log')
+
+
+def ended(process):
+    process.join()
+    return process.exitcode
 
 
 def plain(results): return results.drop(columns='train_seconds').astype(dict(wd=object, options=object)).astype(dict(wd=str, options=str))
@@ -39,13 +46,13 @@ def uninterrupted(made_up):
 def test_killed_at_any_moment_it_goes_on(ratings_file, tmp_path, uninterrupted):
     out, before = tmp_path/'out', {}
     for wanted in (1, 4):                                                # killed twice, each time after more runs
-        process = subprocess.Popen(command(ratings_file, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        while len(kept(out)) < wanted and process.poll() is None: time.sleep(.02)
+        process = started(ratings_file, out)
+        while len(kept(out)) < wanted and process.is_alive(): time.sleep(.005)
         os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL                         # it was not done
+        assert ended(process) == -signal.SIGKILL                         # it was not done
         assert before.items() <= kept(out).items()                       # nothing that was done is redone
         before = kept(out)
-    assert subprocess.run(command(ratings_file, out), capture_output=True).returncode == 0
+    assert ended(started(ratings_file, out)) == 0
     assert before.items() <= kept(out).items() and len(kept(out)) == 8
     pd.testing.assert_frame_equal(table(out), uninterrupted)
 
@@ -54,15 +61,14 @@ def test_what_a_killed_run_left_is_not_a_run(ratings_file, tmp_path, uninterrupt
     out = tmp_path/'out'
     (out/'runs').mkdir(parents=True)
     (out/'runs/.tmp-half.npz').write_bytes(b'PK half a file')                 # killed while it was written
-    assert subprocess.run(command(ratings_file, out), capture_output=True).returncode == 0
+    assert ended(started(ratings_file, out)) == 0
     pd.testing.assert_frame_equal(table(out), uninterrupted)
 
 
 def test_two_at_once_do_not_corrupt_each_other(ratings_file, tmp_path, uninterrupted):
     out = tmp_path/'out'
-    both = [subprocess.Popen(command(ratings_file, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
-    errors = [p.communicate()[1] for p in both]
-    assert [p.returncode for p in both] == [0, 0], errors
+    both = [started(ratings_file, out) for _ in range(2)]
+    assert [ended(p) for p in both] == [0, 0], Path(f'{out}.log').read_text()
     pd.testing.assert_frame_equal(table(out), uninterrupted)
 
 

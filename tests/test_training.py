@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from movielens_ce.comparison import MODELS
 from movielens_ce.data import random_split, rating_dls
+from movielens_ce.registry import MODELS
 from movielens_ce.training import fit_one_cycle
 
-OURS = [m for m, e in MODELS.items() if e.fit == 'loop']
+OURS = [m for m, e in MODELS.items() if e.trainer == 'loop']
 
 
 def loaders(made_up, name, device='cpu', seed=0):
-    return rating_dls(made_up, random_split(seed, n=len(made_up)), target=MODELS[name].target, bs=16, device=device, full_vocab=True)
+    return rating_dls(made_up, random_split(seed, made_up), target=MODELS[name].target, bs=16, device=device, full_vocab=True)
 
 
 def build(name, dls, seed):
@@ -29,10 +29,8 @@ def difference(a, b): return max(float((p.cpu() - q.cpu()).detach().abs().max())
 
 @pytest.mark.parametrize('name', OURS)
 def test_stack_of_seeds_and_folds_equals_single_runs(name, made_up):
-    with_sets = name.startswith(('ordinal', 'implicit'))                                 # sets are those of one fold
-    folds = [loaders(made_up, name, seed=s) for s in (0, 0, 0 if with_sets else 5)]
-    folds[1] = folds[0]
-    if with_sets: folds[2] = folds[0]
+    first = loaders(made_up, name)
+    folds = [first, first, first if MODELS[name].score == 'implicit' else loaders(made_up, name, seed=5)]      # sets are those of one fold
     alone, stack = ([build(name, d, s) for s, d in enumerate(folds)] for _ in range(2))
     one = [fit_one_cycle(m, d, 2, 1e-2, wd=.1, seed=s, progress=False) for s, (m, d) in enumerate(zip(alone, folds))]
     many = fit_one_cycle(stack, folds, 2, 1e-2, wd=.1, seed=[0, 1, 2], progress=False)
@@ -50,11 +48,10 @@ def test_weight_decay_by_name(made_up):
     dls = loaders(made_up, 'dot')
     model = build('dot', dls, 0)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    with pytest.raises(ValueError, match="needs the key ''"): fit_one_cycle(model, dls, 1, 1e-2, wd={'user': .1})
-    for p in model.parameters(): p.requires_grad_(True)
-    fit_one_cycle(model, dls, 1, 1e-2, wd={'': 30., 'user': 0., 'user_factors': 30.}, loss_func=lambda out, y: 0*out.sum(), seed=0, progress=False)     # nothing but decay
-    shrunk = {n: bool((p.detach().abs() < before[n].abs()).any()) for n, p in model.named_parameters()}
-    assert shrunk == {'user_factors.weight': True, 'item_factors.weight': True, 'user_bias.weight': False, 'item_bias.weight': True}
+    with pytest.raises(ValueError, match='wd_of names users'): fit_one_cycle(model, dls, 1, 1e-2, wd_of={'users': .1})
+    fit_one_cycle(model, dls, 1, 1e-2, wd=30., wd_of=dict(score=0., user_factors=30.), loss_func=lambda out, y: 0*out.sum(), seed=0, progress=False)     # nothing but decay
+    shrunk = {n.removesuffix('.weight'): bool((p.detach().abs() < before[n].abs()).any()) for n, p in model.named_parameters()}
+    assert shrunk == {'score.user_factors': True, 'score.item_factors': False, 'score.user_bias': False, 'score.item_bias': False}       # the innermost name counts
 
 
 def test_stack_refuses_layers_that_it_cannot_hold(made_up):
@@ -64,7 +61,7 @@ def test_stack_refuses_layers_that_it_cannot_hold(made_up):
         def __init__(self): super().__init__(); self.emb, self.norm = nn.Embedding(dls.n_users, 1), nn.BatchNorm1d(1)
         def forward(self, x): return self.norm(self.emb(x[:, 0]))
     with pytest.raises(ValueError, match='not BatchNorm1d'): fit_one_cycle([Normed(), Normed()], dls, 1, 1e-3)
-    other = rating_dls(made_up.head(300), random_split(0, n=300), bs=16, device='cpu')
+    other = rating_dls(made_up.head(300), random_split(0, 300), bs=16, device='cpu')
     with pytest.raises(ValueError, match='same number of training rows'):
         fit_one_cycle([build('nn', dls, 0), build('nn', dls, 1)], [dls, other], 1, 1e-3)
 
@@ -72,12 +69,12 @@ def test_stack_refuses_layers_that_it_cannot_hold(made_up):
 def test_stack_keeps_frozen_layers_and_refuses_tied_ones(made_up):
     dls = loaders(made_up, 'dot')
     stack = [build('dot', dls, s) for s in range(2)]
-    for m in stack: m.item_factors.requires_grad_(False)
-    before = [m.item_factors.weight.clone() for m in stack]
+    for m in stack: m.score.item_factors.requires_grad_(False)
+    before = [m.score.item_factors.weight.clone() for m in stack]
     fit_one_cycle(stack, dls, 1, 1e-2, wd=.1, seed=[0, 1], progress=False)
-    assert all(torch.equal(m.item_factors.weight, w) for m, w in zip(stack, before))
+    assert all(torch.equal(m.score.item_factors.weight, w) for m, w in zip(stack, before))
     tied = [build('dot', dls, s) for s in range(2)]
-    for m in tied: m.item_bias = m.user_bias
+    for m in tied: m.score.item_bias = m.score.user_bias
     with pytest.raises(ValueError, match='one layer in two places'): fit_one_cycle(tied, dls, 1, 1e-2)
 
 
@@ -89,6 +86,7 @@ def test_tuple_batches_of_tabular_loaders(made_up):
     from movielens_ce.losses import cross_entropy
     from movielens_ce.models import DotProductBiasCE
     model = DotProductBiasCE(len(dls.classes['user']), len(dls.classes['item']), 4, len(dls.vocab))
+    with pytest.raises(ValueError, match='not of rating_dls'): fit_one_cycle(model, dls, 3, 1e-2)
     losses = fit_one_cycle(model, dls, 3, 1e-2, loss_func=lambda out, y: cross_entropy(out, y.long()), progress=False)
     assert losses.valid_loss.iloc[-1] < np.log(len(dls.vocab))
 

@@ -5,16 +5,25 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from movielens_ce.comparison import MODELS
+from movielens_ce.registry import MODELS
 
-TRACE = pd.read_csv(Path(__file__).parent.parent/'benchmarks/results/tuning.csv')
+TRACE = pd.read_csv(Path(__file__).parent.parent/'answer/results/tuning.csv')
+SEARCHED = [m for m, e in MODELS.items() if e.source == 'searched']
 
 
-@pytest.mark.parametrize('name', [m for m in MODELS if not m.startswith(('book_', 'fastai_'))])
+def settings_of(trial):
+    "The settings of a trial, as an `Entry` has them."
+    return dict(lr=trial.lr, wd=trial.wd, wd_of=json.loads(trial.wd_of), n_epoch=trial.n_epoch, bs=trial.bs,
+                options=json.loads(trial.options))
+
+
+@pytest.mark.parametrize('name', SEARCHED)
 def test_settings_are_the_best_trial(name):
     trials = TRACE[TRACE.model == name]
-    assert len(trials) == TRACE.groupby('model').size().iloc[0]                  # the same budget for all
-    best, settings = trials.loc[trials.value.idxmin()], MODELS[name].settings
-    wd = json.loads(str(best.wd))
-    assert (settings['lr'], settings['n_epoch'], settings['bs']) == (best.lr, best.n_epoch, best.bs)
-    assert json.loads(str(settings['wd'])) == wd and json.loads(settings['options']) == json.loads(best.options)
+    best = settings_of(trials.loc[trials.value.idxmin()])
+    assert {k: getattr(MODELS[name], k) for k in best} == best
+
+
+def test_every_searched_model_had_the_same_budget():
+    trials = TRACE.groupby('model').size()
+    assert set(trials.index) == set(SEARCHED) and trials.nunique() == 1

@@ -1,27 +1,36 @@
-"""The ladder of an earlier attempt to match fastai in plain PyTorch (ua.base, ua.test): its variants, the mended one, and each difference on and off.
+"""The ladder of an earlier attempt to match fastai in plain PyTorch (ua.base, ua.test).
 
-    python benchmarks/ladder.py        three seeds of each, a quarter of an hour and more
+Its variants, the mended one, and each difference on and off. From the repository's root:
+
+    python -m answer.ladder        three seeds of each, a quarter of an hour and more
 """
+import argparse
 import time
 import warnings
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from _common import write
 from torch import nn
 
+from benchmarks._common import write
 from movielens_ce.data import load_ml100k, ua_split
 
 N_FACTORS, BS = 40, 64
+RESULTS = Path(__file__).parent/'results'
 
 
 @dataclass(frozen=True)
 class Variant:
-    "What an earlier attempt could switch, and what it could not see; the defaults are those of its best run, 0.923."
-    shapes: str = '[n] + [n, 1]'     # Dot product and biases, which broadcast to `[n, n]`; '[n, 1]': all kept apart; '[n]': fastai's, against targets `[n, 1]`
+    """What an earlier attempt could switch, and what it could not see.
+
+    The defaults are those of its best run, 0.923."""
+    # Dot product and biases: '[n] + [n, 1]' broadcasts to `[n, n]`; '[n, 1]' keeps all apart; '[n]' is fastai's,
+    # against targets `[n, 1]`
+    shapes: str = '[n] + [n, 1]'
     y_range: tuple = (0.5, 5.5)      # Ends of the sigmoid, in rating units
     std: float = 0.01                # Of the truncated normal initial weights; None: N(0, 1) as `nn.Embedding` has it
     optim: str = 'AdamW'             # 'Adam': weight decay goes through the moments (L2); 'AdamW': it is decoupled
@@ -76,21 +85,25 @@ def toward():
     "The best run of the attempt with one thing changed at a time, then several: name -> variant."
     one = {name: replace(BEST, **{k: v[1] for k, v in s.items()}) for name, s in SWITCHES.items()}
     worse = {name: replace(BEST, **s) for name, s in BREAKS.items()}
-    return {'the best run': BEST, **one, 'shapes and weight decay': replace(BEST, shapes='[n, 1]', wd=.1), 'all five': MENDED, **worse}
+    two = replace(BEST, shapes='[n, 1]', wd=.1)
+    return {'the best run': BEST, **one, 'shapes and weight decay': two, 'all five': MENDED, **worse}
 
 
 def away():
     "The mended run with one thing broken at a time: name -> variant."
-    return {'the mended run': MENDED, **{name: replace(MENDED, **{k: v[0] for k, v in s.items()}) for name, s in SWITCHES.items()},
-            **{name: replace(MENDED, **s) for name, s in BREAKS.items()}}
+    back = {name: replace(MENDED, **{k: v[0] for k, v in s.items()}) for name, s in SWITCHES.items()}
+    return {'the mended run': MENDED, **back, **{name: replace(MENDED, **s) for name, s in BREAKS.items()}}
 
 
 class Attempt(nn.Module):
-    "The attempt's dot product, one member for each seed. Row `u` of a member's table is user `u + 1`, row `n_users + i` is item `i + 1`; the last column is the bias."
+    """The attempt's dot product, one member for each seed.
+
+    Row `u` of a member's table is user `u + 1`, row `n_users + i` is item `i + 1`; the last column is the bias."""
     def __init__(self, v, seeds, n_users=943, n_items=1682):
         super().__init__()
         self.v, self.n_users = v, n_users
-        weights = [torch.randn(n_users + n_items, N_FACTORS + 1, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        shape = n_users + n_items, N_FACTORS + 1
+        weights = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
         self.weight = nn.Parameter(torch.stack([w if v.std is None else w.fmod(2)*v.std for w in weights]))
         self.register_buffer('offset', torch.arange(len(seeds))[:, None, None]*(n_users + n_items))
 
@@ -99,10 +112,13 @@ class Attempt(nn.Module):
         p, q = F.embedding(pairs + self.offset, self.weight.flatten(0, 1)).unbind(2)
         return (p[..., :-1]*q[..., :-1]).sum(-1), p[..., -1:] + q[..., -1:]
 
-    def rating(self, score): return self.v.y_range[0] + (self.v.y_range[1] - self.v.y_range[0])*torch.sigmoid(score)
+    def rating(self, score):
+        "The sigmoid from the lower to the upper end of `y_range`."
+        low, high = self.v.y_range
+        return low + (high - low)*torch.sigmoid(score)
 
     def forward(self, pairs):
-        "Ratings `[S, n, 1]`, or what the shapes of `v` make of them beside targets `[S, n, 1]`: `[S, n, n]`, or `[S, 1, n]`."
+        "Ratings `[S, n, 1]`, or what the shapes of `v` make of them: `[S, n, n]`, or `[S, 1, n]`."
         dot, bias = self.parts(pairs)
         if self.v.shapes == '[n, 1]': return self.rating(dot[..., None] + bias)
         return self.rating(dot[:, None, :] + (bias if self.v.shapes == '[n] + [n, 1]' else bias.mT))
@@ -115,12 +131,15 @@ def test_mse(model, pairs, y, chunk=500):
     own = (model.rating(dot[..., None] + bias) - y).square().mean((1, 2))
     if model.v.shapes == '[n, 1]': return own, own
     score = lambda b: dot[:, None, :] + (b if model.v.shapes == '[n] + [n, 1]' else bias.mT)
-    seen = [(model.rating(score(b)) - t).square().sum((1, 2)) for b, t in zip(bias.split(chunk, 1), y.split(chunk))]
+    parts = zip(bias.split(chunk, 1), y.split(chunk))
+    seen = [(model.rating(score(b)) - t).square().sum((1, 2)) for b, t in parts]
     return torch.stack(seen).sum(0)/len(y)**2, own
 
 
 def tensors(ratings):
-    "(training pairs, ratings, test pairs, ratings) of ua; pairs int64 `[n, 2]` are rows of `Attempt`'s table, ratings float32 `[n, 1]`."
+    """(training pairs, ratings, test pairs, ratings) of ua.
+
+    Pairs int64 `[n, 2]` are rows of `Attempt`'s table, ratings float32 `[n, 1]`."""
     pairs = torch.from_numpy(ratings[['user', 'item']].to_numpy() + [[-1, 942]])
     y = torch.from_numpy(ratings[['rating']].to_numpy(np.float32, copy=True))
     train, test = ua_split(ratings)
@@ -128,14 +147,18 @@ def tensors(ratings):
 
 
 def train(v, data, seeds=(0, 1, 2)):
-    "Trains the members as the attempt did, with torch's own optimizer and OneCycleLR; returns the model, with its loss on the last epoch's batches as `last_loss`."
+    """Trains the members as the attempt did, with torch's own optimizer and OneCycleLR.
+
+    Returns the model, with its loss on the last epoch's batches as `last_loss`."""
     pairs, y, _, _ = data
-    model, draws = Attempt(v, seeds), [torch.Generator().manual_seed(s) for s in seeds]
-    opt = getattr(torch.optim, v.optim)(model.parameters(), lr=v.lr, betas=(.9, .99), eps=v.eps, weight_decay=v.wd, fused=True)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(opt, v.lr, epochs=v.n_epoch, steps_per_epoch=-(-len(y)//BS)) if v.one_cycle else None
-    order = lambda g: torch.randint(len(y), (len(y),), generator=g) if v.replacement else torch.randperm(len(y), generator=g)
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='Detected call of `lr_scheduler.step')          # the order is one of the switches
+    n, model, draws = len(y), Attempt(v, seeds), [torch.Generator().manual_seed(s) for s in seeds]
+    adam = dict(lr=v.lr, betas=(.9, .99), eps=v.eps, weight_decay=v.wd, fused=True)
+    opt = getattr(torch.optim, v.optim)(model.parameters(), **adam)
+    steps = dict(epochs=v.n_epoch, steps_per_epoch=-(-n//BS))
+    cycle = torch.optim.lr_scheduler.OneCycleLR(opt, v.lr, **steps) if v.one_cycle else None
+    def order(g): return torch.randint(n, (n,), generator=g) if v.replacement else torch.randperm(n, generator=g)
+    with warnings.catch_warnings():           # about the order of the two steps, which is one of the switches
+        warnings.filterwarnings('ignore', message='Detected call of `lr_scheduler.step')
         for _ in range(v.n_epoch):
             losses = []
             for rows in torch.stack([order(g) for g in draws]).split(BS, dim=1):
@@ -152,7 +175,9 @@ def train(v, data, seeds=(0, 1, 2)):
 
 
 def results(groups, data, seeds=(0, 1, 2), say=print):
-    "One row a (group, variant, seed); a variant in two groups is trained once. `seen_mse` is what the attempt's own loop would have printed."
+    """One row a (group, variant, seed); a variant in two groups is trained once.
+
+    `seen_mse` is what the attempt's own loop would have printed."""
     done, rows = {}, []
     for group, variants in groups.items():
         for name, v in variants.items():
@@ -160,12 +185,17 @@ def results(groups, data, seeds=(0, 1, 2), say=print):
                 start = time.perf_counter()
                 model = train(v, data, seeds)
                 done[v] = [o.tolist() for o in (model.last_loss, *test_mse(model, *data[2:]))]
-                say(f'  {group:8} {name:34} {np.mean(done[v][1]):.3f} ± {np.std(done[v][1], ddof=1):.3f}, {time.perf_counter() - start:.0f} s')
-            rows += [dict(group=group, variant=name, seed=s, train_loss=a, seen_mse=b, test_mse=c, **asdict(v) | dict(y_range=str(v.y_range)))
+                mean, sd = np.mean(done[v][1]), np.std(done[v][1], ddof=1)
+                say(f'  {group:8} {name:34} {mean:.3f} ± {sd:.3f}, {time.perf_counter() - start:.0f} s')
+            settings = asdict(v) | dict(y_range=str(v.y_range))
+            rows += [dict(group=group, variant=name, seed=s, train_loss=a, seen_mse=b, test_mse=c, **settings)
                      for s, a, b, c in zip(seeds, *done[v])]
     return pd.DataFrame(rows)
 
 
 if __name__ == '__main__':
+    argparse.ArgumentParser('python -m answer.ladder', description=__doc__,
+                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
-    write(results(dict(ladder=LADDER, between=BETWEEN, toward=toward(), away=away()), tensors(load_ml100k().ratings)), 'ladder.csv')
+    groups = dict(ladder=LADDER, between=BETWEEN, toward=toward(), away=away())
+    write(results(groups, tensors(load_ml100k().ratings)), RESULTS/'ladder.csv')

@@ -1,0 +1,94 @@
+"""Models of other packages, each as `(train, test) -> (seconds to fit, ratings or probabilities)`.
+
+Needs the extra [bench]."""
+import time
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+
+def surprise_model(make):
+    "A model of Surprise; its predictions are clipped to the scale, as Surprise does by default."
+    from surprise import Dataset, Reader
+    def run(train, test):
+        data = Dataset.load_from_df(train[['user', 'item', 'rating']], Reader(rating_scale=(1, 5)))
+        data = data.build_full_trainset()
+        start = time.perf_counter()
+        model = make()
+        model.fit(data)
+        seconds = time.perf_counter() - start
+        return seconds, np.array([model.predict(u, i).est for u, i in zip(test.user, test['item'])])
+    return run
+
+
+def lenskit_model():
+    "LensKit's BiasedMF by alternating least squares, 50 features."
+    from lenskit import predict
+    from lenskit.als import BiasedMFScorer
+    from lenskit.data import from_interactions_df
+    from lenskit.pipeline import predict_pipeline
+    def run(train, test):
+        names = dict(user='user_id', item='item_id')
+        data = from_interactions_df(train.rename(columns=names)[['user_id', 'item_id', 'rating']])
+        start = time.perf_counter()
+        pipe = predict_pipeline(BiasedMFScorer(features=50))
+        pipe.train(data)
+        seconds = time.perf_counter() - start
+        pred = pd.Series(np.nan, index=test.index)
+        for user, rows in test.groupby('user'):
+            pred[rows.index] = predict(pipe, int(user), rows['item'].to_numpy()).scores()
+        return seconds, pred.fillna(train.rating.mean()).to_numpy()
+    return run
+
+
+def one_hot(codes, n):
+    "A row for each code with a 1 in its column; an empty row for the code −1."
+    known = codes >= 0
+    return sp.csr_matrix((np.ones(known.sum()), (np.flatnonzero(known), codes[known])), shape=(len(codes), n))
+
+
+def scaled_rows(sets):
+    "The rows of a 0/1 matrix times 1/√(ones in the row)."
+    size = np.asarray(sets.sum(1)).ravel()
+    return sp.diags(1/np.sqrt(np.maximum(size, 1))) @ sets
+
+
+def ids_alone(train):
+    "(what myFM knows of a frame's rows: user and item; sizes of the groups of columns)."
+    index = {c: pd.Index(np.unique(train[c])) for c in ('user', 'item')}
+    def features(frame):
+        return dict(X=sp.hstack([one_hot(i.get_indexer(frame[c]), len(i)) for c, i in index.items()]).tocsr())
+    return features, [len(i) for i in index.values()]
+
+
+def ids_and_sets(train):
+    "The same with the items that the user rated and the users who rated the item, in the training rows."
+    import myfm
+    users, items = index = [pd.Index(np.unique(train[c])) for c in ('user', 'item')]
+    codes = users.get_indexer(train.user), items.get_indexer(train['item'])
+    rated = sp.csr_matrix((np.ones(len(train)), codes))
+    sets = [scaled_rows(rated), scaled_rows(rated.T.tocsr())]
+    def block(ids, index, sets):
+        distinct, at = np.unique(ids, return_inverse=True)
+        own = one_hot(index.get_indexer(distinct), len(index))
+        return myfm.RelationBlock(at, sp.hstack([own, own @ sets]).tocsr())
+    def features(frame):
+        return dict(X=None, X_rel=[block(frame[c], *o) for c, *o in zip(('user', 'item'), index, sets)])
+    return features, [len(users), len(items), len(items), len(users)]
+
+
+def myfm_model(kind, implicit, seed, n_iter=300):
+    "`MyFMRegressor` or `MyFMOrderedProbit` of myFM, rank 10; `implicit`: with the sets of `ids_and_sets`."
+    import myfm
+    classes = kind == 'MyFMOrderedProbit'
+    def run(train, test):
+        start = time.perf_counter()
+        features, sizes = (ids_and_sets if implicit else ids_alone)(train)
+        target = train.rating.to_numpy(int) - 1 if classes else train.rating.to_numpy(float)
+        model = getattr(myfm, kind)(rank=10, random_seed=seed)
+        model.fit(y=target, n_iter=n_iter, group_shapes=sizes, **features(train))
+        seconds = time.perf_counter() - start
+        predict = model.predict_proba if classes else model.predict
+        return seconds, predict(**features(test))
+    return run
