@@ -11,6 +11,7 @@ import itertools
 import random
 import re
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -56,7 +57,9 @@ def _their_dls(ratings, splits, bs):
     frame = ratings[['user', 'item', 'rating']].copy()
     to = TabularCollab(frame, [Categorify], ['user', 'item'], y_names=['rating'], y_block=TransformBlock(),
                        splits=tuple(s.tolist() for s in splits))
-    return to.dataloaders(bs=bs, device=torch.device('cpu'))
+    with warnings.catch_warnings():                  # pandas 3 gives fastai's loaders read-only arrays
+        warnings.filterwarnings('ignore', message='The given NumPy array is not writable')
+        return to.dataloaders(bs=bs, device=torch.device('cpu'))
 
 def _fit_learner(model, dls, entry):
     "Trains `model` with fastai's Learner and returns the history."

@@ -29,7 +29,8 @@ def short_name(path): return re.sub(r'^\d+[a-z]?_', '', path.stem)
 # The notebooks that take longer than a few seconds on one core, and how long. Every study does.
 LONG = dict(training=20, cli=16, comparison=10, models=15, nets_and_cross_entropy=45, probability_as_loss=33, fastai_in_plain_pytorch=26,
             top_50_for_every_user=24, cross_entropy_dot_product=18, one_epoch_is_not_one_pass=16, which_loss_wins=5)
-FRESH = {'index.ipynb'}                                 # run in a new kernel, as JupyterLab starts it; the others are forked, see forked.py
+FRESH = {'index.ipynb',                                # run in a new kernel, as JupyterLab starts it; the others are forked, see forked.py
+         '10_evaluation.ipynb'}                         # shows fastprogress's table, which is text where fastprogress was imported before the kernel
 
 
 def marked(paths):
@@ -50,7 +51,7 @@ def without_times(text):
         columns = line.strip().strip('|').split('|')
         if not line.startswith('|'): drop = None
         elif drop is None: drop = next((i for i, c in enumerate(columns) if re.fullmatch(r' *(train_)?(s|seconds)\b.*', c)), -1)
-        last = bool(line.strip()) and (last or bool(re.search(r'^model.* s *$', line)))
+        last = bool(line.strip()) and (last or bool(re.search(r'^model.* (s|seconds) *$', line)))
         if last: line = re.sub(r'\S+ *$', '', line)
         lines.append(line if drop in (None, -1) else '|'.join(c for i, c in enumerate(columns) if i != drop))
     return '\n'.join(lines)
@@ -151,7 +152,7 @@ def test_imports_have_cells_of_their_own(path):
 def test_times_do_not_count_and_the_rest_does():
     table = '| model | RMSE | s |\n| --- | --: | --: |\n| `dot` | 0.91 | {} |\n'
     assert same(without_times(table.format(1)), without_times(table.format('**7**')))
-    terminal = '             train\nmodel    RMSE     s \nbook_dot 0.69   {} \n\n3 of 4'
+    terminal = '           train \nmodel    RMSE seconds \nbook_dot 0.69     {} \n\n3 of 4'
     assert same(without_times(terminal.format(.5)), without_times(terminal.format(2.2))) and without_times(terminal).endswith('3 of 4')
     assert same(without_times("{'train_seconds': 0.1}"), without_times("{'train_seconds': 9.5}"))
     assert same(without_times('RMSE 0.91 in 0.7 seconds'), without_times('RMSE 0.91 in 12 seconds'))
