@@ -125,6 +125,7 @@ RANGES = dict(dot=((.90, .93), (.425, .455)), dot_ce=((.90, 1.20), (.34, .45)), 
               implicit=((.87, .915), (.43, .475)), ordinal_ids=((.89, .93), (.445, .475)), ordinal=((.88, .915), (.455, .485)))
 
 
+@pytest.mark.slow(4)
 @pytest.mark.parametrize('name', RANGES)
 def test_accuracy_on_real_ratings(name, ml, monkeypatch):
     ensemble = MODELS[name].n_members > 1

@@ -56,6 +56,7 @@ def test_every_module_is_in_the_flow():
     assert {p.stem for p in (ROOT/PACKAGE).glob('*.py') if not p.stem.startswith('_')} == set(FLOW)
 
 
+@pytest.mark.slow(4)
 def test_imports_without_nbdev():
     code = "import sys; sys.modules['nbdev'] = None\n" + '\n'.join(f'import {PACKAGE}.{m}' for m in FLOW)
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
@@ -69,6 +70,7 @@ def test_readme_is_the_front_page():
     for name, png in pictures.items(): assert (ROOT/name).exists() and (ROOT/name).read_bytes() == png, f'{name} {again}'
 
 
+@pytest.mark.slow(5)
 def test_readme_python_blocks_run(ml, tmp_path):
     "As a reader does it: in a fresh process, somewhere else, one block after the other."
     blocks = re.findall(r'^```python\n(.*?)^```', (ROOT/'README.md').read_text(), re.M | re.S)

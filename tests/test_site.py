@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup
 from filelock import FileLock
 
 PAGES = sorted([str(build.page_name(p).with_suffix('.html')) for p in build.notebooks()] + ['changelog.html'] + [f'source/{m}.html' for m in build.modules()])
+pytestmark = pytest.mark.slow(3)
 FLAGS = '--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
 
 

@@ -43,6 +43,7 @@ def uninterrupted(made_up):
     return plain(compare(made_up, MODELS, ['random:0', 'random:1'], [0, 1], 2))
 
 
+@pytest.mark.slow(4)
 def test_killed_at_any_moment_it_goes_on(ratings_file, tmp_path, uninterrupted):
     out, before = tmp_path/'out', {}
     for wanted in (1, 4):                                                # killed twice, each time after more runs
@@ -57,6 +58,7 @@ def test_killed_at_any_moment_it_goes_on(ratings_file, tmp_path, uninterrupted):
     pd.testing.assert_frame_equal(table(out), uninterrupted)
 
 
+@pytest.mark.slow(4)
 def test_what_a_killed_run_left_is_not_a_run(ratings_file, tmp_path, uninterrupted):
     out = tmp_path/'out'
     (out/'runs').mkdir(parents=True)
@@ -65,6 +67,7 @@ def test_what_a_killed_run_left_is_not_a_run(ratings_file, tmp_path, uninterrupt
     pd.testing.assert_frame_equal(table(out), uninterrupted)
 
 
+@pytest.mark.slow(4)
 def test_two_at_once_do_not_corrupt_each_other(ratings_file, tmp_path, uninterrupted):
     out = tmp_path/'out'
     both = [started(ratings_file, out) for _ in range(2)]
@@ -72,6 +75,7 @@ def test_two_at_once_do_not_corrupt_each_other(ratings_file, tmp_path, uninterru
     pd.testing.assert_frame_equal(table(out), uninterrupted)
 
 
+@pytest.mark.slow(12)
 def test_on_a_dask_cluster(made_up, tmp_path, uninterrupted):
     distributed = pytest.importorskip('distributed', reason='needs dask[distributed]')
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, distributed.Client(cluster):
