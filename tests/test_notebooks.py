@@ -140,6 +140,14 @@ def test_kernels_do_not_see_a_persons_settings(fresh, tmp_path, monkeypatch):
 LIBRARY = [p for p in NOTEBOOKS if re.match(r'\d', p.name)]
 
 
+@pytest.mark.parametrize('path', [p for p in NOTEBOOKS if p.name != 'index.ipynb'], ids=name_of)
+def test_imports_are_shown(path):
+    "Folded or not: a reader can copy a cell and its imports. (Home shows one block of code, which imports what it uses.)"
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type != 'code' or not re.search(r'^#\| *(hide|include: *false|echo: *false)', cell.source, re.M): continue
+        assert not re.search(r'^(import (?!nbdev)|from \S+ import )', cell.source, re.M), cell.source
+
+
 @pytest.mark.parametrize('path', LIBRARY, ids=name_of)
 def test_imports_have_cells_of_their_own(path):
     "`nbdev-docs` runs every cell that imports, to document what is exported; what else stands in such a cell would run without the cells before it."
