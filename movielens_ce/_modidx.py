@@ -379,6 +379,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'movielens_ce.scores.Network.unrated': ('scores.html#network.unrated', 'movielens_ce/scores.py'),
                                      'movielens_ce.scores.Network.with_users': ('scores.html#network.with_users', 'movielens_ce/scores.py'),
                                      'movielens_ce.scores.SetEmbedding': ('scores.html#setembedding', 'movielens_ce/scores.py'),
+                                     'movielens_ce.scores.SetEmbedding.__getstate__': ( 'scores.html#setembedding.__getstate__',
+                                                                                        'movielens_ce/scores.py'),
                                      'movielens_ce.scores.SetEmbedding.__init__': ( 'scores.html#setembedding.__init__',
                                                                                     'movielens_ce/scores.py'),
                                      'movielens_ce.scores.SetEmbedding._load_from_state_dict': ( 'scores.html#setembedding._load_from_state_dict',

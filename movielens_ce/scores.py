@@ -126,6 +126,8 @@ class SetEmbedding(Module):
         self.register_buffer('key', owner*n_members + member)
         self.shape, self._made = (n_owners, n_members), None
 
+    def __getstate__(self): return self.__dict__ | dict(_made=None)      # a copy or a pickle makes its own
+
     def _load_from_state_dict(self, *args, **kwargs):
         self._made = None                                # the pairs may be others
         super()._load_from_state_dict(*args, **kwargs)
@@ -241,4 +243,4 @@ class InformedDotProduct(Module):
         if self.has_sets: other.items_of_user.weight = self.items_of_user.weight
         other.n_cont = self.n_cont
         if self.n_cont: other.context = self.context
-        return other
+        return other.train(self.training)
