@@ -148,6 +148,7 @@ class SetEmbedding(Module):
         member:torch.Tensor, # Members, int64 `[n]`
     ) -> torch.Tensor: # bool `[n]`
         "Whether each pair is one of the pairs."
+        if not len(self.key): return torch.zeros_like(owner, dtype=torch.bool)
         key = owner*self.shape[1] + member
         return self.key[torch.searchsorted(self.key, key).clamp(max=len(self.key) - 1)] == key
 
