@@ -1,15 +1,16 @@
-"""How good the lists are that each searched model makes, and those of two baselines. From the repository's root:
+"""How good the lists of each searched model are, and those of two baselines. From the repository's root:
 
     python -m answer.ranking                    u1 to u5, one seed: seven minutes and more
     python -m answer.ranking OUT.csv --folds 1  other folds, to another file
 
-One row for each fold, model and order of its list, with means over users of the metrics of `movielens_ce.ranking`.
+One row for each fold, model and order of its list. The metrics of `movielens_ce.ranking` are means over users.
 
 by          the order: 'mean' is the expected rating, 'top' the probability of the highest one
 low, high   the 95 % interval of nDCG over users, mean ± 1.96 standard errors
 difference  nDCG less that of the popular items on the same users, with difference_low and difference_high
-rmse        of the test ratings, in rating units. A model with time knows here when a rating was given. A list has no
-            time, so for a list it ranks as if the time were unknown
+rated_ndcg  nDCG among the items of the user's test ratings alone
+rmse        of the test ratings, in rating units. A model with time knows here when a rating was given. A list
+            has no time, so for a list it ranks as if the time were unknown
 """
 import argparse
 import os
@@ -61,12 +62,13 @@ def rows(ratings, models=SEARCHED, folds=(1,), seed=0, n=10):
         for name, model, dls, error in trained(models, ratings, splits, seed):
             for by in ('mean', 'top') if dls.target == 'class' else ('mean',):
                 users = rank_users(model, dls, test, n, by)
+                rated = rank_users(model, dls, test, n, by, candidates='rated')[f'ndcg@{n}'].mean()
                 ndcg = users[f'ndcg@{n}']
                 popular = ndcg if popular is None else popular
                 (_, low, high), (less, less_low, less_high) = interval(ndcg), interval(ndcg - popular)
                 yield dict(model=name, by=by, fold=fold, seed=seed, users=len(users), **users.mean(),
                            low=low, high=high, difference=less, difference_low=less_low,
-                           difference_high=less_high, rmse=error)
+                           difference_high=less_high, **{f'rated_ndcg@{n}': rated}, rmse=error)
 
 
 def write(table, path):

@@ -291,6 +291,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'movielens_ce.ranking._any_hit': ('ranking.html#_any_hit', 'movielens_ce/ranking.py'),
                                       'movielens_ce.ranking._hits': ('ranking.html#_hits', 'movielens_ce/ranking.py'),
                                       'movielens_ce.ranking._item_sums': ('ranking.html#_item_sums', 'movielens_ce/ranking.py'),
+                                      'movielens_ce.ranking._lists': ('ranking.html#_lists', 'movielens_ce/ranking.py'),
                                       'movielens_ce.ranking._ndcg': ('ranking.html#_ndcg', 'movielens_ce/ranking.py'),
                                       'movielens_ce.ranking._of_users': ('ranking.html#_of_users', 'movielens_ce/ranking.py'),
                                       'movielens_ce.ranking._precision': ('ranking.html#_precision', 'movielens_ce/ranking.py'),

@@ -19,7 +19,7 @@ from .recommendation import top_n
 
 # %% ../nbs/17_ranking.ipynb #f6fea023
 def _hits(ranked, relevant, n):
-    "Whether each place of each list is relevant, bool `[users, n]`; the numbers of relevant items, `[users]`."
+    "Whether each place of each list is relevant, bool `[users, n]`; how many items are, `[users]`."
     if n < 1: raise ValueError(f'n must be at least 1, not {n}')
     if len(ranked) != len(relevant) or not len(relevant):
         raise ValueError(f'{len(ranked)} lists and {len(relevant)} sets of relevant items: '
@@ -51,8 +51,8 @@ def hit_rate(
     n:int=10, # Places that count, from 1
 ) -> float: # 0 to 1
     """Share of users with at least one relevant item among the first `n`.
-    Raises `ValueError` for `n` below 1, for numbers of lists and sets that differ, for an empty set, and for a list
-    with an item twice."""
+    Raises `ValueError` for `n` below 1, for numbers of lists and sets that differ, for an empty set,
+    and for a list with an item twice."""
     return float(_of_users(_any_hit, ranked, relevant, n=n).mean())
 
 def precision(
@@ -79,8 +79,8 @@ def ndcg(
     n:int=10, # Places that count, from 1
 ) -> float: # 0 to 1; 1 where relevant items fill the first places of every list
     """Normalized discounted cumulative gain (Järvelin and Kekäläinen, 2002), mean over users.
-    A relevant item at place $k$ gains $1/\\log_2(k+1)$, any other item nothing. The sum of the gains is divided by
-    that of the best list.
+    A relevant item at place $k$ gains $1/\\log_2(k+1)$, any other item nothing.
+    The sum of the gains is divided by that of the best list.
     Raises what `hit_rate` raises."""
     return float(_of_users(_ndcg, ranked, relevant, n=n).mean())
 
@@ -172,6 +172,16 @@ def mean_rating(
     return ItemScore(np.divide(total + shrink*mean, number + shrink, out=score, where=number + shrink > 0))
 
 # %% ../nbs/17_ranking.ipynb #ba91557d
+def _lists(model, dls, test, n, users, by, candidates):
+    "The lists of `users`, a series of lists of item ids; those of 'rated' may be longer than `n`."
+    if candidates not in ('all', 'rated'):
+        raise ValueError(f"candidates must be 'all' or 'rated', not {candidates!r}")
+    lists = top_n(model, dls, n if candidates == 'all' else dls.n_items, users, by=by)
+    if candidates == 'rated':
+        rated = test[dls.cat_names].set_axis(['user', 'item'], axis=1).drop_duplicates()
+        lists = lists.merge(rated, on=['user', 'item'])                        # the order of the lists stays
+    return lists.groupby('user')['item'].agg(list)
+
 def rank_users(
     model, # Any model of the package, or a baseline: a module, or a fastai `Learner`
     dls, # The loaders of `rating_dls` that it was made for
@@ -179,12 +189,13 @@ def rank_users(
     n:int=10, # Places that count, from 1
     by:str='mean', # Order of `top_n`: 'mean', by expected rating; 'top', by probability of the highest
     at_least:float=None, # The lowest rating that is relevant, in rating units; None: `relevance_threshold`
+    candidates:str='all', # 'all' items that the user did not rate in training; 'rated': the user's test items
 ) -> pd.DataFrame: # A row for each user that counts, a column for each of `rankings(n)`
     """Every user's metrics for the lists of `top_n`, without what the user rated in the training part.
-    Raises `ValueError` for `n` below 1 and where no user is left, as `relevant_items` and `top_n` do."""
+    Raises `ValueError` for `n` below 1, other `candidates`, and where no user is left (`relevant_items`)."""
     records = rankings(n)
     relevant = relevant_items(dls, test, at_least)
-    lists = top_n(model, dls, n, relevant.index, by=by).groupby('user')['item'].agg(list)
+    lists = _lists(model, dls, test, n, relevant.index, by, candidates)
     ranked = [lists.get(u, []) for u in relevant.index]                        # no list where nothing is left
     values = {name: m.row_loss(ranked, relevant, dls.scale) for name, m in records.items()}
     return pd.DataFrame(values, index=relevant.index)
@@ -196,6 +207,7 @@ def rank_scores(
     n:int=10, # Places that count, from 1
     by:str='mean', # Order of `top_n`: 'mean', by expected rating; 'top', by probability of the highest
     at_least:float=None, # The lowest rating that is relevant, in rating units; None: `relevance_threshold`
+    candidates:str='all', # 'all' items that the user did not rate in training; 'rated': the user's test items
 ) -> dict: # Name, such as 'ndcg@10' -> value, 0 to 1
     "The metrics of `rankings(n)` for a model's lists, means over users. Raises what `rank_users` raises."
-    return rank_users(model, dls, test, n, by, at_least).mean().to_dict()
+    return rank_users(model, dls, test, n, by, at_least, candidates).mean().to_dict()

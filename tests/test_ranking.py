@@ -104,6 +104,21 @@ def test_every_model_agrees_with_a_loop(name, n, made_up):
     assert scores == pytest.approx({f'{m}@{n}': want[m] for m in METRICS})
 
 
+@pytest.mark.parametrize('name', ['dot', 'dot_ce', 'nn_ordinal', 'implicit'])
+def test_the_rated_items_alone_agree_with_a_loop(name, made_up):
+    splits = random_split(0, made_up)
+    torch.manual_seed(0)
+    dls = rating_dls(made_up, splits, target=MODELS[name].target, device='cpu')
+    model, test = MODELS[name].make(dls), made_up.iloc[splits[1]]
+    liked = {u: set(g['item'][g.rating >= 4]) for u, g in test.groupby('user') if (g.rating >= 4).any()}
+    every = top_n(model, dls, 1000)
+    lists = [[i for i in every['item'][every.user == u] if i in set(test['item'][test.user == u])] for u in liked]
+    twice = pd.concat([test, test])                                            # a pair that is there twice counts once
+    for rows_of in (test, twice):
+        scores = rank_scores(model, dls, rows_of, 3, candidates='rated')
+        assert scores == pytest.approx({f'{m}@3': v for m, v in by_loop(lists, liked.values(), 3).items()})
+
+
 def test_ids_may_be_text_under_other_names(made_up):
     splits = random_split(0, made_up)
     named = made_up.assign(who='u' + made_up.user.astype(str), what='i' + made_up['item'].astype(str), stars=made_up.rating)
