@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RatingScale', 'load_ratings', 'fold_split', 'ua_split', 'ub_split', 'random_split', 'time_split', 'hold_out',
-           'RatingDataset', 'RatingDL', 'rating_dls']
+           'vocabulary', 'RatingDataset', 'RatingDL', 'rating_dls']
 
 # %% ../nbs/01_data.ipynb #fdb66ca7
 from dataclasses import dataclass
@@ -272,6 +272,15 @@ def hold_out(
     return np.asarray(rows)[rest], np.asarray(rows)[held]
 
 # %% ../nbs/01_data.ipynb #c920415a
+def vocabulary(
+    ids, # Ids of users or of items, any hashable values, repeated or not
+) -> CategoryMap: # `#na#`, then each id once, sorted; ids of several types by type
+    "The rows of a table: row 0 for the unknown id, then one for each id."
+    try: return CategoryMap(ids, add_na=True)
+    except TypeError:                                                        # numbers and text do not compare
+        distinct = sorted(set(ids), key=lambda o: (type(o).__name__, o))
+        return CategoryMap(pd.Series(distinct, dtype=object), sort=False, add_na=True)
+
 def _encode(classes, ids):
     "Row numbers int64 of `ids` in the vocabulary `classes`; 0 where it does not have one."
     return torch.from_numpy(pd.Index(list(classes[1:])).get_indexer(ids) + 1)
@@ -516,7 +525,7 @@ def rating_dls(
     if not len(train) or not len(valid): raise ValueError('a split needs training and validation rows')
     scale = RatingScale.from_ratings(ratings[rating]) if scale is None else scale
     train_df, valid_df = ratings.iloc[train], ratings.iloc[valid]
-    classes = {c: CategoryMap((ratings if full_vocab else train_df)[c], add_na=True) for c in (user, item)}
+    classes = {c: vocabulary((ratings if full_vocab else train_df)[c]) for c in (user, item)}
     known = context and context(train_df, user, item, rating)
     train_ds = RatingDataset(train_df, classes, scale, target, rating, known)
     train_dl = RatingDL(train_ds, bs=bs, shuffle=True, replacement=replacement)

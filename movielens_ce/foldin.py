@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.data.core import DataLoaders
-from fastai.data.transforms import CategoryMap
 from torch.func import functional_call, vmap
 
-from .data import RatingDataset, RatingDL, load_ratings
+from .data import RatingDataset, RatingDL, load_ratings, vocabulary
 from .fitted import outputs
 from .losses import LOSSES
 from .models import Ensemble, RatingModel
@@ -40,7 +39,7 @@ def new_user_dls(
     """Loaders of new users' ratings, for a model that `fold_in` gives. Their times are not used.
     Raises `ValueError` where there are no ratings, one is off the scale, or an item comes twice."""
     frame, (user, item) = _as_frame(ratings, dls), dls.cat_names
-    classes = {user: CategoryMap(frame[user], add_na=True), item: dls.classes[item]}
+    classes = {user: vocabulary(frame[user]), item: dls.classes[item]}
     ds = RatingDataset(frame, classes, dls.scale, dls.target, dls.rating_name)
     dl = RatingDL(ds, bs=max(len(ds), 1), shuffle=False)
     return DataLoaders(dl, dl.new(), device=dls.device)

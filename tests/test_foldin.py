@@ -1,0 +1,102 @@
+"New users of every model: what fold-in finds, what it leaves alone, and what it refuses."
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from movielens_ce.data import random_split, rating_dls
+from movielens_ce.evaluation import predict
+from movielens_ce.foldin import fold_in, new_user_dls
+from movielens_ce.models import DotProductBias, Ensemble
+from movielens_ce.recommendation import top_n
+from movielens_ce.registry import MODELS
+from movielens_ce.training import fit_one_cycle
+
+OURS = [m for m, e in MODELS.items() if e.trainer == 'loop']
+every_model = pytest.mark.parametrize('name', OURS)
+
+
+def trained(name, ratings, n_epoch=4):
+    entry = MODELS[name]
+    torch.manual_seed(0)
+    dls = rating_dls(ratings, random_split(0, ratings), target=entry.target, bs=16, device='cpu', context=entry.context)
+    model = entry.make(dls)
+    fit_one_cycle(model, dls, n_epoch, .02, loss_func=entry.loss, seed=0, progress=False)
+    return model, dls
+
+
+def mean_of(model, dls, frame): return predict(model, dls.test_dl(frame), 1. if dls.target == 'rating' else None).point()
+
+
+@every_model
+def test_a_new_user_is_folded_in_and_nothing_else_changes(name, made_up):
+    model, dls = trained(name, made_up)
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    items = list(dls.classes['item'][1:])
+    liked, disliked = ({i: r for i in items[:12]} for r in (5., 1.))
+    means = {}
+    for what, ratings in dict(liked=liked, disliked=disliked).items():
+        new, new_dls = fold_in(model, dls, ratings)
+        means[what] = mean_of(new, new_dls, pd.DataFrame(dict(user='new', item=items[12:]))).mean()
+        unknown = pd.DataFrame(dict(user='nobody', item=items))
+        np.testing.assert_array_equal(mean_of(new, new_dls, unknown), mean_of(new, new_dls, unknown.assign(user='somebody')))
+        lists = top_n(new, new_dls, 5)
+        assert not set(lists['item']) & set(items[:12]) and lists.user.eq('new').all()
+    if name != 'book_dot_ce': assert means['disliked'] < means['liked']          # its random line of logits learns next to nothing
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+
+
+@every_model
+def test_somebody_who_has_rated_nothing_known_is_unknown(name, made_up):
+    model, dls = trained(name, made_up, 1)
+    new, new_dls = fold_in(model, dls, {'no such film': 3.})
+    pairs = pd.DataFrame(dict(user=['new', 'nobody'], item=list(dls.classes['item'][1:3])))
+    same = pairs.assign(user=-1)
+    if dls.cont_names: same['timestamp'] = 0                                    # a stranger has no other ratings: a context of 0
+    np.testing.assert_allclose(mean_of(new, new_dls, pairs), mean_of(model, dls, same), atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['dot', 'ordinal_ids'])
+def test_people_do_not_touch_each_other(name, made_up):
+    model, dls = trained(name, made_up)
+    people = made_up[made_up.user < 106].assign(user=lambda f: 'u' + f.user.astype(str))
+    together, all_dls = fold_in(model, dls, people, width=1.)
+    for user, mine in people.groupby('user'):
+        alone, alone_dls = fold_in(model, dls, mine, width=1.)
+        pairs = pd.DataFrame(dict(user=user, item=list(dls.classes['item'][1:])))
+        np.testing.assert_allclose(mean_of(together, all_dls, pairs), mean_of(alone, alone_dls, pairs), atol=1e-4)
+
+
+def test_members_are_folded_in_one_by_one(made_up):
+    (a, dls), (b, _) = trained('dot', made_up), trained('dot', made_up, 2)
+    both, new_dls = fold_in(Ensemble([a, b], 'rating'), dls, {1000: 5.}, width=1.)
+    pairs = pd.DataFrame(dict(user='new', item=[1001, 1002]))
+    each = [mean_of(*fold_in(m, dls, {1000: 5.}, width=1.), pairs) for m in (a, b)]
+    np.testing.assert_allclose(mean_of(both, new_dls, pairs), np.mean(each, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize('ratings, says', [
+    ({1000: 7.}, 'not on the scale'), ({1000: float('nan')}, 'missing'), ({1000: 'good'}, "'good' is not a finite number"), ({}, 'no ratings'),
+    (pd.DataFrame(dict(user=[1, 1], item=[1000, 1000], rating=[3., 4.])), 'repeat'), (pd.DataFrame(dict(user=[1], item=[1000])), "no column 'rating'")])
+def test_ratings_that_cannot_be_used(ratings, says, made_up):
+    dls = rating_dls(made_up, random_split(0, made_up), device='cpu')
+    with pytest.raises(ValueError, match=says) as e: fold_in(DotProductBias.from_dls(dls, 4), dls, ratings)
+    assert '\n' not in str(e.value)
+
+
+ids = st.one_of(st.integers(-2**63, 2**63 - 1), st.text(max_size=8))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(ids, st.one_of(st.integers(1000, 1040), ids), st.sampled_from([.5, 3., 5.])), min_size=1, max_size=12, unique_by=lambda o: (o[0], o[1])))
+def test_any_ids(rows):
+    frame = pd.DataFrame(rows, columns=['user', 'item', 'rating']).astype(dict(user=object, item=object))
+    rng = np.random.default_rng(0)
+    base = pd.DataFrame(dict(user=rng.integers(0, 20, 200), item=rng.integers(1000, 1040, 200), rating=rng.integers(1, 11, 200)/2)).drop_duplicates(['user', 'item'], ignore_index=True)
+    dls = rating_dls(base, device='cpu')
+    torch.manual_seed(0)
+    new, new_dls = fold_in(DotProductBias.from_dls(dls, 2), dls, frame, width=1.)
+    assert len(new_dls.classes['user']) - 1 == len(set(frame.user)) == new_user_dls(frame, dls).n_users - 1
+    assert np.isfinite(mean_of(new, new_dls, frame)).all()
