@@ -31,7 +31,7 @@ from . import __version__
 from .context import TimeContext
 from .data import RatingScale, fold_split, hold_out, random_split, rating_dls, time_split, ua_split, ub_split
 from .evaluation import predict, score
-from .fitted import fit_width
+from .fitted import fit_gaussian
 from .metrics import METRICS, Metric
 from .models import Ensemble
 from .registry import DEFAULT_MODELS, MODELS, Entry, known_models
@@ -124,14 +124,14 @@ def run_one(
     torch.set_num_threads(1)
     try:
         trained, dls, history, seconds = fit_entry(entry, ratings, (train, test), seed, scale)
-        width = None
+        head = None
         if entry.target == 'rating':
             quick = replace(entry, trainer='loop')
             twin, held, *_ = fit_entry(quick, ratings, hold_out(train, 0.1, seed), seed, scale)
-            width = fit_width(twin, held.valid)
-        pred = predict(trained, dls.valid, width)
+            head = fit_gaussian(twin, held.valid)
+        pred = predict(trained, dls.valid, head)
     finally: torch.set_num_threads(threads)
-    row = dict(model=model, fold=str(fold), seed=seed, n_test=len(test), **score(pred), width=width,
+    row = dict(model=model, fold=str(fold), seed=seed, n_test=len(test), **score(pred), width=pred.width,
                train_seconds=seconds, **entry.settings, version=__version__)
     return Run(row, pred, history, test, fingerprint(ratings), entry.definition)
 

@@ -347,6 +347,15 @@ class RatingDataset(TensorDataset):
         some = self.new_empty()
         some.tensors, some.has_ratings = tuple(t[torch.as_tensor(rows)] for t in self.tensors), self.has_ratings
         return some
+    def hide(self,
+        *columns, # 0 for the users, 1 for the items
+    ) -> 'RatingDataset': # With the unknown id in these columns; without a context where users are hidden
+        "The same rows as they would look if nobody knew these ids."
+        hidden = self.take(range(len(self)))
+        x, *context, y = hidden.tensors
+        x[:, list(columns)] = 0
+        hidden.tensors = x, *(torch.zeros_like(c) if 0 in columns else c for c in context), y
+        return hidden
 
     @property
     def items(self):

@@ -56,14 +56,14 @@ class Predictions:
 def predict(
     model, # A module, or a fastai `Learner`
     dl, # A loader of `rating_dls`, such as `dls.valid` or `dls.test_dl(frame)`
-    head=None, # For a model that predicts ratings: a fitted head, or the width that `fit_width` gives
+    head=None, # For a model that predicts ratings: a fitted head, see `fit_gaussian`, or the width of a Gaussian
 ) -> Predictions: # Rows in the order of `dl`
     """Probabilities of every rating level for the rows of `dl`, whichever loss `model` was trained with.
     Raises `ValueError` for a head that is missing, or one too many."""
     out, y = outputs(model, dl)
     if out.ndim == 1 and head is None:
         raise ValueError('a model that predicts ratings needs a width: '
-                         'fit_width(model, a loader of held-out training rows)')
+                         'fit_gaussian(model, a loader of held-out training rows)')
     if out.ndim == 2 and head is not None: raise ValueError('a model with a logit for each level takes no width')
     if out.ndim == 2: return Predictions(torch.from_numpy(out).softmax(dim=1).numpy(), y, dl.scale)
     head = Gaussian(head, dl.scale) if isinstance(head, (int, float)) else head

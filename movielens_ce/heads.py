@@ -6,6 +6,8 @@
 __all__ = ['InRange', 'LogitsOnLine', 'LevelLogits', 'level_shares', 'CumulativeLogit']
 
 # %% ../nbs/04_heads.ipynb #31c45693
+import copy
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,9 +16,18 @@ from fastai.torch_core import Module
 from torch import nn
 
 # %% ../nbs/04_heads.ipynb #22153e6e
-class InRange(Module):
+class _SameForAll(Module):
+    "A head that no user moves."
+    needs_pair = False
+    def with_users(self,
+        n:int, # Rows of the user tables
+    ): # Itself
+        "The same head for `n` other users."
+        return self
+
+class InRange(_SameForAll):
     "A rating: the score, squeezed into `y_range` by a sigmoid (Howard and Gugger, 2020, chapter 8)."
-    n_scores, target, needs_pair = 1, 'rating', False
+    n_scores, target = 1, 'rating'
     def __init__(self,
         y_range:tuple=(0, 5.5), # Ends of the sigmoid in rating units; None for no sigmoid
     ): self.y_range = y_range
@@ -29,9 +40,9 @@ class InRange(Module):
         return scores if self.y_range is None else sigmoid_range(scores, *self.y_range)
 
 # %% ../nbs/04_heads.ipynb #505b1a22
-class LogitsOnLine(Module):
+class LogitsOnLine(_SameForAll):
     "A logit for each level: a linear function of the score, which may pass a sigmoid first."
-    n_scores, target, needs_pair = 1, 'class', False
+    n_scores, target = 1, 'class'
     def __init__(self,
         n_classes:int, # Number of rating levels
         y_range:tuple=None, # Ends of the sigmoid before the projection; None for no sigmoid
@@ -45,9 +56,9 @@ class LogitsOnLine(Module):
         return self.linear(scores if self.y_range is None else sigmoid_range(scores, *self.y_range))
 
 # %% ../nbs/04_heads.ipynb #705e365e
-class LevelLogits(Module):
+class LevelLogits(_SameForAll):
     "A logit for each level: the scores themselves, one for each."
-    target, needs_pair = 'class', False
+    target = 'class'
     def __init__(self,
         n_classes:int, # Number of rating levels
     ): self.n_scores = n_classes
@@ -84,6 +95,10 @@ def _raw_cuts(shares):
     cuts = np.log(below/(1 - below))
     return np.r_[cuts[:1], np.log(np.expm1(np.maximum(np.diff(cuts), 1e-2)))]
 
+def _first_rows(table, n):
+    "A table with `n` times the first row of `table`."
+    return nn.Embedding.from_pretrained(table.weight.detach()[:1].repeat(n, 1), freeze=False)
+
 class CumulativeLogit(Module):
     """Log-probabilities of ordered levels from one score (McCullagh, 1980).
     Its cuts are shared, or moved by users, by items, or by both."""
@@ -119,3 +134,12 @@ class CumulativeLogit(Module):
         up, down = F.logsigmoid(z), F.logsigmoid(-z)
         between = up[:, 1:] + down[:, :-1] + torch.log(-torch.expm1(-gaps))
         return torch.cat([up[:, :1], between, down[:, -1:]], dim=1)
+
+    def with_users(self,
+        n:int, # Rows of the user table, the unknown user in row 0 included
+    ) -> 'CumulativeLogit': # It shares all but the users' moves
+        "The same head for `n` other users, each of them with the row of the unknown user."
+        other = copy.copy(self)
+        moves = {} if not hasattr(self, 'user') else dict(user=_first_rows(self.user, n))
+        other._modules = self._modules | moves
+        return other

@@ -41,6 +41,17 @@ class RatingModel(Module):
         "The prediction for each pair."
         return self.head(self.score(x_cat, x_cont), x_cat)
 
+    def unrated(self) -> 'RatingModel': # With the same head
+        "The model for pairs that nobody has rated, without a context: sets are summed up once and for all."
+        return RatingModel(self.score.unrated(), self.head)
+
+    def with_users(self,
+        n:int, # Rows of the user tables, the unknown user in row 0 included
+        pairs:torch.Tensor=None, # What the users rated, int64 `[m, 2]` (user, item); needed where there are sets
+    ) -> 'RatingModel': # It shares what belongs to the items
+        "The same model for `n` other users, each of them with the row of the unknown user."
+        return RatingModel(self.score.with_users(n, pairs), self.head.with_users(n))
+
 # %% ../nbs/05_models.ipynb #f5a7e98c
 class DotProductBias(RatingModel):
     "Score: dot product with biases. Head: a rating within `y_range` (Howard and Gugger, 2020, chapter 8)."

@@ -6,6 +6,7 @@
 __all__ = ['DotProduct', 'Network', 'SetEmbedding', 'InformedDotProduct']
 
 # %% ../nbs/03_scores.ipynb #b5656ed6
+import copy
 import warnings
 
 import torch
@@ -15,6 +16,9 @@ from fastai.torch_core import Module
 from torch import nn
 
 # %% ../nbs/03_scores.ipynb #0b433017
+def _table(weight): return nn.Embedding.from_pretrained(weight.detach(), freeze=False)
+def _repeated(table, n): return table.weight.detach()[:1].repeat(n, 1)
+
 class DotProduct(Module):
     """User and item factors with biases: `p_u · q_i + b_u + b_i`, once or `n_scores` times.
     See Koren, Bell and Volinsky (2009)."""
@@ -39,6 +43,31 @@ class DotProduct(Module):
         dot = products.view(len(x_cat), self.n_scores, -1).sum(dim=2)
         return dot + self.user_bias(users) + self.item_bias(items)
 
+    @classmethod
+    def of_tables(cls,
+        user_factors:torch.Tensor, # `[n_users, n_factors*n_scores]`
+        item_factors:torch.Tensor, # `[n_items, n_factors*n_scores]`
+        user_bias:torch.Tensor, # `[n_users, n_scores]`
+        item_bias:torch.Tensor, # `[n_items, n_scores]`
+    ) -> 'DotProduct': # It shares their memory
+        "The dot product with these tables."
+        dot = cls(1, 1, 1, user_bias.shape[1])
+        dot.user_factors, dot.item_factors = _table(user_factors), _table(item_factors)
+        dot.user_bias, dot.item_bias = _table(user_bias), _table(item_bias)
+        return dot
+
+    def unrated(self) -> 'DotProduct': # Itself
+        "The dot product for pairs that nobody has rated."
+        return self
+
+    def with_users(self,
+        n:int, # Rows of the user tables, the unknown user in row 0 included
+        pairs:torch.Tensor=None, # What the users rated; not used
+    ) -> 'DotProduct': # It shares the item tables
+        "The same score for `n` other users, each of them with the row of the unknown user."
+        return self.of_tables(_repeated(self.user_factors, n), self.item_factors.weight,
+                              _repeated(self.user_bias, n), self.item_bias.weight)
+
 # %% ../nbs/03_scores.ipynb #f4d0f3ac
 class Network(Module):
     "One hidden layer on the concatenated user and item embeddings (Howard and Gugger, 2020, chapter 8)."
@@ -59,6 +88,19 @@ class Network(Module):
     ) -> torch.Tensor: # `[n, n_scores]`
         "The scores of each pair."
         return self.layers(torch.cat([self.user_factors(x_cat[:, 0]), self.item_factors(x_cat[:, 1])], dim=1))
+
+    def unrated(self) -> 'Network': # Itself
+        "The network for pairs that nobody has rated."
+        return self
+
+    def with_users(self,
+        n:int, # Rows of the user table, the unknown user in row 0 included
+        pairs:torch.Tensor=None, # What the users rated; not used
+    ) -> 'Network': # It shares the item table and the layers
+        "The same score for `n` other users, each of them with the row of the unknown user."
+        other = copy.copy(self)
+        other._modules = self._modules | dict(user_factors=_table(_repeated(self.user_factors, n)))
+        return other
 
 # %% ../nbs/03_scores.ipynb #22b5fd56
 class _SparseSum(torch.autograd.Function):
@@ -107,6 +149,12 @@ class SetEmbedding(Module):
         key = owner*self.shape[1] + member
         return self.key[torch.searchsorted(self.key, key).clamp(max=len(self.key) - 1)] == key
 
+    @torch.no_grad()
+    def sums(self) -> torch.Tensor: # `[n_owners, n_factors]`; 0 for an owner without members
+        "The sum for every owner, no member left out."
+        owner = torch.arange(self.shape[0], device=self.weight.device)
+        return self(owner, torch.zeros_like(owner), torch.zeros_like(owner, dtype=torch.bool))
+
     def forward(self,
         owner:torch.Tensor, # Owners, int64 `[n]`
         member:torch.Tensor, # The member that each leaves out, int64 `[n]`
@@ -148,14 +196,16 @@ class InformedDotProduct(Module):
         pairs:torch.Tensor=None, # Training pairs for the sets, int64 `[n, 2]` (user, item); None for no sets
         n_cont:int=0, # Numbers of context for each row, such as `len(TimeContext.names)`
         dropout:float=0., # Share of the product's terms that training leaves out, in [0, 1), rounded to 1/256
+        of_items:bool=True, # Whether items have sets, too: of the users who rated them
     ):
         n_users, n_factors = dot.user_factors.weight.shape
         n_items = len(dot.item_factors.weight)
         self.dot, self.dropout = dot, _ByteDropout(dropout)
         self.has_sets, self.n_cont = pairs is not None, n_cont
+        self.items_of_user = self.users_of_item = None
         if self.has_sets:
             self.items_of_user = SetEmbedding(pairs, n_users, n_items, n_factors)
-            self.users_of_item = SetEmbedding(pairs.flip(1), n_items, n_users, n_factors)
+            if of_items: self.users_of_item = SetEmbedding(pairs.flip(1), n_items, n_users, n_factors)
         if n_cont: self.context = nn.Linear(n_cont, 1, bias=False)
 
     def forward(self,
@@ -167,6 +217,28 @@ class InformedDotProduct(Module):
         p, q = self.dot.user_factors(users), self.dot.item_factors(items)
         if self.has_sets:
             has = self.items_of_user.has(users, items)
-            p, q = p + self.items_of_user(users, items, has), q + self.users_of_item(items, users, has)
+            p = p + self.items_of_user(users, items, has)
+            if self.users_of_item is not None: q = q + self.users_of_item(items, users, has)
         s = self.dropout(p*q).sum(dim=1, keepdim=True) + self.dot.user_bias(users) + self.dot.item_bias(items)
         return s + self.context(x_cont) if self.n_cont and x_cont is not None and x_cont.shape[1] else s
+
+    def unrated(self) -> DotProduct: # With tables of its own
+        "The dot product that gives the scores of pairs that are in no set, without a context."
+        users, items = self.dot.user_factors.weight.detach(), self.dot.item_factors.weight.detach()
+        if self.items_of_user is not None: users = users + self.items_of_user.sums()
+        if self.users_of_item is not None: items = items + self.users_of_item.sums()
+        return DotProduct.of_tables(users, items, self.dot.user_bias.weight, self.dot.item_bias.weight)
+
+    def with_users(self,
+        n:int, # Rows of the user tables, the unknown user in row 0 included
+        pairs:torch.Tensor=None, # What the users rated, int64 `[m, 2]` (user, item); needed where there are sets
+    ) -> 'InformedDotProduct': # It shares the vectors of the items' sets and the context; the items' vectors are whole
+        """The same score for `n` other users, each of them with the row of the unknown user and the set of `pairs`.
+        They are in no item's set."""
+        dot = self.unrated().with_users(n)
+        dot.user_factors = _table(_repeated(self.dot.user_factors, n))
+        other = InformedDotProduct(dot, pairs if self.has_sets else None, 0, self.dropout.p, of_items=False)
+        if self.has_sets: other.items_of_user.weight = self.items_of_user.weight
+        other.n_cont = self.n_cont
+        if self.n_cont: other.context = self.context
+        return other

@@ -7,11 +7,12 @@ import pytest
 import torch
 from fastai.collab import EmbeddingDotBias
 
-from movielens_ce.comparison import run_one
+from movielens_ce.comparison import fit_entry, run_one
 from movielens_ce.data import random_split, rating_dls
 from movielens_ce.evaluation import predict
 from movielens_ce.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine, level_shares
 from movielens_ce.losses import LOSSES
+from movielens_ce.metrics import rmse
 from movielens_ce.models import RatingModel
 from movielens_ce.registry import MODELS, Entry
 from movielens_ce.scores import DotProduct, InformedDotProduct, Network
@@ -116,6 +117,29 @@ def test_saved_weights_predict_the_same(built, name, tmp_path):
     assert (probabilities(other, dls.valid) != probabilities(model, dls.valid)).any()
     other.load_state_dict(torch.load(tmp_path/'model.pth', weights_only=True))
     np.testing.assert_array_equal(probabilities(other, dls.valid), probabilities(model, dls.valid))
+
+
+@pytest.fixture(scope='module')
+def many_people():
+    "8,000 ratings of 200 users and 200 items, from 1 to 5, in which users and items differ."
+    rng = np.random.default_rng(0)
+    pairs = np.stack([np.repeat(np.arange(200), 40), np.concatenate([rng.permutation(200)[:40] for _ in range(200)])], 1)
+    y = 3.4 + np.linspace(-1, 1, 10)[pairs % 10].sum(1) + rng.normal(0, .7, 8000)                    # tens of ids have the same mean
+    return pd.DataFrame(dict(user=pairs[:, 0], item=pairs[:, 1], rating=y.round().clip(1, 5), timestamp=rng.integers(0, 10**6, 8000)))
+
+
+@pytest.mark.parametrize('column', ['user', 'item'])
+@pytest.mark.parametrize('name', [m for m, e in MODELS.items() if e.trainer == 'loop'])
+def test_somebody_new_is_predicted_near_the_mean_of_the_new(name, column, many_people):
+    "A tenth of the users, or of the items, is not in the training ratings. No model may be worse for them than the constant mean."
+    new = (many_people[column]//10 % 10 == 3).to_numpy()
+    entry = replace(MODELS[name], n_members=1, n_epoch=8, bs=128, lr=.01)
+    model, dls, *_ = fit_entry(entry, many_people, (np.flatnonzero(~new), np.flatnonzero(new)))
+    pred = predict(model, dls.valid, 1. if entry.target == 'rating' else None)
+    mean = many_people.rating[~new].mean()
+    assert abs(pred.point().mean() - pred.y.mean()) < .15
+    stuck = 1.02 if name == 'book_dot_ce' else 1.                        # its random line of logits learns next to nothing, see the study
+    assert rmse(pred.point(), pred.y) < stuck*rmse(np.full(len(pred), mean), pred.y)
 
 
 # RMSE and accuracy that each model reaches on u1 with its own settings, seed 0 (the ensembles: one member, five epochs), with room for other versions of torch.

@@ -1,12 +1,16 @@
 "fit_one_cycle on every model of the package: alone, in stacks, interrupted, on a GPU."
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.func import vmap
 
 from movielens_ce.data import random_split, rating_dls
+from movielens_ce.losses import LOSSES
 from movielens_ce.registry import MODELS
-from movielens_ce.training import fit_one_cycle
+from movielens_ce.training import _hidden_rows, fit_one_cycle, fit_unknown
 
 OURS = [m for m, e in MODELS.items() if e.trainer == 'loop']
 
@@ -32,8 +36,8 @@ def test_stack_of_seeds_and_folds_equals_single_runs(name, made_up):
     first = loaders(made_up, name)
     folds = [first, first, first if MODELS[name].score == 'implicit' else loaders(made_up, name, seed=5)]      # sets are those of one fold
     alone, stack = ([build(name, d, s) for s, d in enumerate(folds)] for _ in range(2))
-    one = [fit_one_cycle(m, d, 2, 1e-2, wd=.1, seed=s, progress=False) for s, (m, d) in enumerate(zip(alone, folds))]
-    many = fit_one_cycle(stack, folds, 2, 1e-2, wd=.1, seed=[0, 1, 2], progress=False)
+    one = [fit_one_cycle(m, d, 2, 1e-2, wd=.1, seed=s, unknown=False, progress=False) for s, (m, d) in enumerate(zip(alone, folds))]
+    many = fit_one_cycle(stack, folds, 2, 1e-2, wd=.1, seed=[0, 1, 2], unknown=False, progress=False)
     for s in range(3):
         assert difference(alone[s], stack[s]) < 5e-5                  # after 2 epochs at a high rate; other weights differ by tenths
         np.testing.assert_allclose(many[many.member == s][['train_loss', 'valid_loss']], one[s][['train_loss', 'valid_loss']], atol=1e-5)
@@ -49,7 +53,7 @@ def test_weight_decay_by_name(made_up):
     model = build('dot', dls, 0)
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     with pytest.raises(ValueError, match='wd_of names users'): fit_one_cycle(model, dls, 1, 1e-2, wd_of={'users': .1})
-    fit_one_cycle(model, dls, 1, 1e-2, wd=30., wd_of=dict(score=0., user_factors=30.), loss_func=lambda out, y: 0*out.sum(), seed=0, progress=False)     # nothing but decay
+    fit_one_cycle(model, dls, 1, 1e-2, wd=30., wd_of=dict(score=0., user_factors=30.), loss_func=lambda out, y: 0*out.sum(), seed=0, unknown=False, progress=False)     # nothing but decay
     shrunk = {n.removesuffix('.weight'): bool((p.detach().abs() < before[n].abs()).any()) for n, p in model.named_parameters()}
     assert shrunk == {'score.user_factors': True, 'score.item_factors': False, 'score.user_bias': False, 'score.item_bias': False}       # the innermost name counts
 
@@ -105,3 +109,30 @@ def test_cuda_reaches_the_same_loss(name, made_up):
     losses = [fit_one_cycle(build(name, d, 0).to(d.device), d, 3, 1e-2, seed=0, progress=False).valid_loss.iloc[-1]
               for d in (loaders(made_up, name, device) for device in ('cpu', 'cuda'))]
     assert abs(losses[0] - losses[1]) < .02
+
+
+@pytest.mark.parametrize('name', [m for m in OURS if MODELS[m].source == 'searched'])
+def test_the_unknown_rows_are_fitted_and_nothing_else_changes(name, made_up):
+    dls = loaders(made_up, name)
+    with_rows, without = build(name, dls, 0), build(name, dls, 0)
+    train = partial(fit_one_cycle, dls=dls, n_epoch=2, lr_max=1e-2, seed=0, progress=False)
+    train(with_rows)
+    train(without, unknown=False)
+    known = torch.cartesian_prod(torch.arange(1, 5), torch.arange(1, 5))
+    assert torch.equal(with_rows(known), without(known))
+    before = {n: t.clone() for n, t in with_rows.state_dict().items()}
+    fit_unknown(with_rows, dls)
+    changed = {n for n, t in with_rows.state_dict().items() if not torch.equal(t[1:], before[n][1:])}
+    assert not changed                                                               # row 0 alone may move
+    x, y, weights = _hidden_rows(dls.train_ds)
+    with torch.no_grad(): fitted, started = ((vmap(LOSSES[dls.target])(m.eval()(x)[:, None], y[:, None])*weights).sum() for m in (with_rows, without))
+    assert fitted < started
+
+
+def test_frozen_rows_stay(made_up):
+    dls = loaders(made_up, 'dot')
+    model = build('dot', dls, 0)
+    model.score.user_bias.requires_grad_(False)
+    before = model.score.user_bias.weight.clone(), model.score.item_bias.weight.clone()
+    fit_unknown(model, dls)
+    assert torch.equal(model.score.user_bias.weight, before[0]) and not torch.equal(model.score.item_bias.weight, before[1])
