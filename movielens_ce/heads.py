@@ -135,6 +135,16 @@ class CumulativeLogit(Module):
         between = up[:, 1:] + down[:, :-1] + torch.log(-torch.expm1(-gaps))
         return torch.cat([up[:, :1], between, down[:, -1:]], dim=1)
 
+    def expected(self,
+        scores:torch.Tensor, # `[n, 1]`
+        values:torch.Tensor, # A number for each level, `[K]`, such as the levels themselves
+        x_cat:torch.Tensor=None, # User and item rows, int64 `[n, 2]`; needed where they move the cuts
+    ) -> torch.Tensor: # `[n]`
+        "The mean of `values` under the probabilities, without computing them: $v_K - \\sum_{k<K}(v_{k+1}-v_k)P(y\\le k)$."
+        first, gaps = self.cuts(x_cat, len(scores))
+        below = torch.sigmoid(torch.cat([first, first + gaps.cumsum(1)], dim=1) - scores)
+        return values[-1] - below @ values.diff()
+
     def with_users(self,
         n:int, # Rows of the user table, the unknown user in row 0 included
     ) -> 'CumulativeLogit': # It shares all but the users' moves

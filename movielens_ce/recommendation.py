@@ -15,9 +15,9 @@ from fastai.collab import EmbeddingDotBias
 from fastai.layers import sigmoid_range
 from scipy.sparse import csr_array
 
-from .heads import InRange
-from .models import RatingModel
-from .scores import DotProduct
+from .heads import CumulativeLogit, InRange
+from .models import Ensemble, RatingModel
+from .scores import DotProduct, InformedDotProduct
 
 # %% ../nbs/16_recommendation.ipynb #2d9b775e
 _TABLES = (('user_factors', 'item_factors', 'user_bias', 'item_bias'),
@@ -58,12 +58,13 @@ def factors(
     return frame(user_ids, p, user_bias), frame(item_ids, q, item_bias)
 
 # %% ../nbs/16_recommendation.ipynb #020019cf
-def _is_dot(model):
-    """Whether the output of `model` is a function of `p_u · q_i + b_u + b_i` alone.
-    False for a subclass with a `forward` of its own."""
-    if isinstance(model, EmbeddingDotBias): return type(model).forward is EmbeddingDotBias.forward
-    return (isinstance(model, RatingModel) and type(model).forward is RatingModel.forward
-            and type(model.score) is DotProduct and model.score.n_scores == 1 and not model.head.needs_pair)
+def _as_dot(model):
+    """The model for unrated pairs whose score is `p_u · q_i + b_u + b_i`, sets summed up.
+    None where there is none, as for a subclass with a `forward` of its own."""
+    if isinstance(model, EmbeddingDotBias): return model if type(model).forward is EmbeddingDotBias.forward else None
+    if not isinstance(model, RatingModel) or type(model).forward is not RatingModel.forward: return None
+    plain = model.unrated() if hasattr(model.score, 'unrated') else model
+    return plain if type(plain.score) is DotProduct and plain.score.n_scores == 1 else None
 
 def _width(model):
     "The most numbers that a layer of `model` computes for one pair, by the shapes of its parameters."
@@ -82,14 +83,26 @@ def _sigmoid(model):
     head = getattr(model, 'head', model)
     return head.y_range if isinstance(head, (InRange, EmbeddingDotBias)) else False
 
+def _pieces(rows, n_items, size):
+    "The pairs of `rows` with all items, row by row, in pieces: (slice, user and item rows int64 `[size, 2]`)."
+    n = len(rows)*n_items
+    for start in range(0, n, size):
+        at = torch.arange(start, min(start + size, n), device=rows.device)
+        yield slice(start, start + len(at)), torch.stack([rows[at//n_items], at % n_items + 1], dim=1)
+
+def _expected(head, scores, weights, pairs):
+    "What `_to_score` makes of the output of `head`."
+    if isinstance(head, CumulativeLogit): return head.expected(scores, weights, pairs)
+    return _to_score(head(scores, pairs), weights)
+
 def _dot_scores(model, dls, rows, weights):
-    """Scores `[len(rows), n_items − 1]` by one matrix product.
+    """Scores `[len(rows), n_items − 1]` of what `_as_dot` gives, by one matrix product.
     For ratings they are taken before the sigmoid, for logits they are those of `_to_score`."""
     p, q, user_bias, item_bias = _tables(model, dls)
     s = torch.addmm(item_bias[1:].T, p[rows], q[1:].T).add_(user_bias[rows])
-    if _sigmoid(model) is False:
-        for part in s.view(-1).split(max(1, s.numel()//_width(model))):
-            part.copy_(_to_score(model.head(part[:, None]), weights))
+    if _sigmoid(model) is not False: return s
+    flat, size = s.view(-1), max(1, s.numel()//max(4, _width(model.head)))
+    for at, pairs in _pieces(rows, s.shape[1], size): flat[at] = _expected(model.head, flat[at][:, None], weights, pairs)
     return s
 
 def _rating(model, s):
@@ -99,13 +112,26 @@ def _rating(model, s):
 # %% ../nbs/16_recommendation.ipynb #0c42676d
 def _pair_scores(model, dls, rows, weights):
     "Scores `[len(rows), n_items − 1]` from the model's prediction for every pair."
-    n_items = dls.n_items - 1
-    s = torch.empty(len(rows), n_items, device=rows.device)
-    size = max(1, s.numel()//_width(model))
-    for start in range(0, s.numel(), size):
-        at = torch.arange(start, min(start + size, s.numel()), device=rows.device)
-        pairs = torch.stack([rows[at//n_items], at%n_items + 1], dim=1)
-        s.view(-1)[start:start + size] = _to_score(model(pairs), weights)
+    s = torch.empty(len(rows), dls.n_items - 1, device=rows.device)
+    flat, size = s.view(-1), max(1, s.numel()//max(4, _width(model)))
+    for at, pairs in _pieces(rows, s.shape[1], size): flat[at] = _to_score(model(pairs), weights)
+    return s
+
+def _exact_scores(model, s, pairs, at, weights):
+    "Puts the scores of rated `pairs`, which belong to the places `at` of `s`, where `_dot_scores` counts them as unrated."
+    size = max(1, s.numel()//max(4, _width(model)))
+    for some, place in zip(pairs.split(size), at.split(size)):
+        before_sigmoid = _sigmoid(model) is not False
+        s.view(-1)[place] = model.score(some)[:, 0] if before_sigmoid else _to_score(model(some), weights)
+
+def _scores(model, dot, dls, rows, weights, rated):
+    """Scores `[len(rows), n_items − 1]` of one model, which `_as_dot` makes `dot`. Ratings come before their sigmoid.
+    The pairs of the bool matrix `rated` may be in sets; None where their scores are not needed."""
+    if dot is None: return _pair_scores(model, dls, rows, weights)
+    s = _dot_scores(dot, dls, rows, weights)
+    if rated is not None and isinstance(getattr(model, 'score', None), InformedDotProduct):
+        u, i = (torch.from_numpy(o.astype(np.int64)).to(rows.device) for o in rated.nonzero())
+        _exact_scores(model, s, torch.stack([rows[u], i + 1], 1), u*s.shape[1] + i, weights)
     return s
 
 # %% ../nbs/16_recommendation.ipynb #a2aef3e6
@@ -164,14 +190,23 @@ def _seen(dls):
     at = u[known], i[known] - 1
     return csr_array((np.ones(known.sum(), bool), at), shape=(dls.n_users, dls.n_items - 1))
 
-def _columns(model, dls, rows, n, seen, weights):
+def _chunk_scores(members, dls, rows, weights, rated):
+    "Scores `[len(rows), n_items − 1]` of (model, `_as_dot` of it) pairs: of one before its sigmoid, of several the mean."
+    each = (_scores(m, dot, dls, rows, weights, rated) for m, dot in members)
+    if len(members) == 1: return next(each)
+    total = 0
+    for (m, dot), s in zip(members, each): total += (s if dot is None else _rating(dot, s))/len(members)
+    return total
+
+def _columns(members, dls, rows, n, seen, exclude, weights):
     "Users' rows, items' columns, ranks and scores of the lists of the users in `rows`, as arrays."
-    dot = _is_dot(model)
-    s = (_dot_scores if dot else _pair_scores)(model, dls, rows.to(dls.device), weights).cpu().numpy()
-    if seen is not None: s[seen[rows.numpy()].nonzero()] = -np.inf
+    rated = seen[rows.numpy()]
+    s = _chunk_scores(members, dls, rows.to(dls.device), weights, None if exclude else rated).cpu().numpy()
+    if exclude: s[rated.nonzero()] = -np.inf
     values, cols = _best(s, n)
     there = values > -np.inf
-    if dot: values = _rating(model, torch.from_numpy(values)).numpy()
+    dot = members[0][1] if len(members) == 1 else None
+    if dot is not None: values = _rating(dot, torch.from_numpy(values)).numpy()
     at, rank = there.nonzero()
     return rows.numpy()[at], cols[there], rank + 1, values[there]
 
@@ -193,9 +228,10 @@ def top_n(
         if value < 1: raise ValueError(f'{name} must be at least 1, not {value}')
     model = getattr(model, 'model', model)
     user_ids, item_ids = _ids(dls)
-    rows, seen = _user_rows(user_ids, users), _seen(dls) if exclude_seen else None
+    rows, seen = _user_rows(user_ids, users), _seen(dls)
     with _evaluating(model, dls):
         weights = _weights(model, dls, by)
-        parts = [_columns(model, dls, r, n, seen, weights) for r in rows.split(chunk)]
+        members = [(m, _as_dot(m)) for m in (model.models if type(model) is Ensemble else [model])]
+        parts = [_columns(members, dls, r, n, seen, exclude_seen, weights) for r in rows.split(chunk)]
     u, i, rank, score = (np.concatenate(o) for o in zip(*parts))
     return pd.DataFrame(dict(user=user_ids.take(u - 1), item=item_ids.take(i), rank=rank, score=score))

@@ -126,6 +126,8 @@ class SetEmbedding(Module):
         self.register_buffer('key', owner*n_members + member)
         self.shape, self._made = (n_owners, n_members), None
 
+    def __getstate__(self): return self.__dict__ | dict(_made=None)      # a copy or a pickle makes its own
+
     def _load_from_state_dict(self, *args, **kwargs):
         self._made = None                                # the pairs may be others
         super()._load_from_state_dict(*args, **kwargs)
@@ -146,6 +148,7 @@ class SetEmbedding(Module):
         member:torch.Tensor, # Members, int64 `[n]`
     ) -> torch.Tensor: # bool `[n]`
         "Whether each pair is one of the pairs."
+        if not len(self.key): return torch.zeros_like(owner, dtype=torch.bool)
         key = owner*self.shape[1] + member
         return self.key[torch.searchsorted(self.key, key).clamp(max=len(self.key) - 1)] == key
 
@@ -241,4 +244,4 @@ class InformedDotProduct(Module):
         if self.has_sets: other.items_of_user.weight = self.items_of_user.weight
         other.n_cont = self.n_cont
         if self.n_cont: other.context = self.context
-        return other
+        return other.train(self.training)
