@@ -444,7 +444,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'movielens_ce.saved._tables': ('saved.html#_tables', 'movielens_ce/saved.py'),
                                     'movielens_ce.saved._terms': ('saved.html#_terms', 'movielens_ce/saved.py'),
                                     'movielens_ce.saved._type_name': ('saved.html#_type_name', 'movielens_ce/saved.py'),
-                                    'movielens_ce.saved._unrated': ('saved.html#_unrated', 'movielens_ce/saved.py'),
                                     'movielens_ce.saved._vectors': ('saved.html#_vectors', 'movielens_ce/saved.py'),
                                     'movielens_ce.saved._weights': ('saved.html#_weights', 'movielens_ce/saved.py'),
                                     'movielens_ce.saved._write': ('saved.html#_write', 'movielens_ce/saved.py'),

@@ -182,7 +182,7 @@ def _read_ids(d):
     if isinstance(d['type'], str): return [_ID_TYPES[d['type']](o) for o in d['values']]
     return [_ID_TYPES[t](o) for t, o in zip(d['type'], d['values'])]
 
-# %% ../nbs/19_saved.ipynb #2403fb68
+# %% ../nbs/19_saved.ipynb #72858951
 class Recommender:
     "A trained model with what it takes to ask it: ids, rating scale, training ratings, titles."
     def __init__(self,
@@ -264,8 +264,7 @@ class Recommender:
         """The `n` best items for each user, see `recommendation.top_n`. No time is known for any of them.
         For a model of ratings the probability of the highest rating is that of its fitted head."""
         fitted = by == 'top' and self.head is not None              # of one width: the order is that of the mean
-        model = _unrated(self.model) if exclude_seen else self.model
-        best = top_n(model, self.dls, n, users, exclude_seen, 'mean' if fitted else by)
+        best = top_n(self.model, self.dls, n, users, exclude_seen, 'mean' if fitted else by)
         return self._titled(best.assign(score=self.head.probs(best.score)[:, -1]) if fitted else best)
 
     def factors(self) -> tuple: # (users, items): frames with factor_0, factor_1 … and bias; the index is the id
@@ -340,11 +339,6 @@ def _row(o, ids, what):
     row = int(pd.Index(ids).get_indexer([o])[0]) + 1
     if not row: raise ValueError(f'unknown {what} {o}: not among the {len(ids)} {what}s of the model')
     return row
-
-def _unrated(model):
-    "The model for pairs that are in no set: the same scores, but for the last bit, from sets that are summed up once."
-    if isinstance(model, Ensemble): return Ensemble([_unrated(m) for m in model.models], model.target)
-    return model.unrated() if isinstance(getattr(model, 'score', None), InformedDotProduct) else model
 
 def _short(level): return int(level) if float(level).is_integer() else level
 def _members(model): return list(model.models) if isinstance(model, Ensemble) else [model]
