@@ -1,6 +1,7 @@
 """How good is fold-in? A tenth of the users is held out wholly, each gives 1 to 50 ratings, and a third of their ratings
 is predicted: by the unknown row, by `fold_in`, and by a model that is trained again with the given ratings. Writes
-nbs/results/fold_in.csv. The prior of `fold_in` was chosen on another tenth, `--tenth 0`, which writes nothing."""
+nbs/results/fold_in.csv. The prior was chosen on another tenth, which writes nothing: `--tenth 0 --priors 0.6:0.2,0.5:1000`
+compares pairs of `prior` and `tail`."""
 import argparse
 import time
 from dataclasses import replace
@@ -67,7 +68,7 @@ def main(names, tenth, priors):
     torch.set_num_threads(1)
     ratings, found = load_ml100k().ratings, []
     for name in names:
-        for settings in [dict(prior=p) for p in priors] or [{}]:
+        for settings in [dict(prior=p, tail=t) for p, t in priors] or [{}]:
             for found_line in of_entry(name, ratings, tenth, settings):
                 found.append(found_line)
                 print(*settings.values(), *(round(v, 4) if isinstance(v, float) else v for v in found_line.values()), flush=True)
@@ -79,6 +80,6 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser('python -m answer.fold_in', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--models', default=','.join(SHOWN), help='models with commas between them')
     parser.add_argument('--tenth', type=int, default=1, choices=range(10), help='which tenth of the users is held out (default 1)')
-    parser.add_argument('--priors', default='', help='values of λ to compare, with commas between them; without training again')
+    parser.add_argument('--priors', default='', metavar='PRIOR:TAIL,…', help='priors to compare, without training again')
     args = parser.parse_args()
-    main(args.models.split(','), args.tenth, [float(p) for p in args.priors.split(',') if p])
+    main(args.models.split(','), args.tenth, [tuple(map(float, p.split(':'))) for p in args.priors.split(',') if p])

@@ -1,6 +1,6 @@
 """What strangers get: every searched model on the split by time and on u1-u5, once with the rows of unknown ids where
-training leaves them and once with the rows that `fit_unknown` finds, beside the mean rating and a table of user and
-item biases. Writes nbs/results/new_people.csv; `--folds` and `--models` make less of it, on the screen only."""
+training leaves them and once with the rows that `fit_unknown` finds, beside fastai's models as they come, the mean
+rating, and a table of user and item biases. Writes nbs/results/new_people.csv; `--folds` and `--models` make less of it, on the screen only."""
 import argparse
 import copy
 from dataclasses import replace
@@ -20,7 +20,7 @@ from movielens_ce.runs import atomic_write
 from movielens_ce.training import _id_tables
 
 RESULTS = Path(__file__).parent.parent/'nbs/results/new_people.csv'
-SEARCHED = [m for m, e in MODELS.items() if e.source == 'searched']
+SHOWN = [m for m, e in MODELS.items() if e.source == 'searched'] + ['fastai_dot', 'fastai_nn']
 
 
 def mean_rating(train, test): return np.full(len(test), train.rating.mean())
@@ -76,11 +76,12 @@ def of_entry(name, ratings, splits, scale, seed):
     "Unknown rows -> predictions for the test rows."
     entry, (train, test) = MODELS[name], splits
     model, dls, *_ = fit_entry(entry, ratings, splits, seed, scale)
-    start, before, after = as_it_starts(model), None, None
+    before = after = None
     if entry.target == 'rating':
         twin, held, *_ = fit_entry(replace(entry, trainer='loop'), ratings, hold_out(train, 0.1, seed), seed, scale)
         before, after = fit_width(twin, held.valid), fit_gaussian(twin, held.valid)
-    return {'as it starts': predict(start, dls.valid, before), 'fitted': predict(model, dls.valid, after)}
+    if entry.trainer != 'loop': return {'as it comes': predict(model, dls.valid, before)}
+    return {'as it starts': predict(as_it_starts(model), dls.valid, before), 'fitted': predict(model, dls.valid, after)}
 
 
 def of_fold(fold, names, ratings, seed=0):
@@ -103,7 +104,7 @@ def main(folds, names):
             found.append(line)
             shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in line.items()}
             print(*shown.values(), flush=True)
-    if list(folds) == FOLDS and list(names) == SEARCHED:
+    if list(folds) == FOLDS and list(names) == SHOWN:
         atomic_write(RESULTS, lambda tmp: pd.DataFrame(found).round(5).to_csv(tmp, index=False))
 
 
@@ -111,6 +112,6 @@ FOLDS = ['time', '1', '2', '3', '4', '5']
 if __name__ == '__main__':
     parser = argparse.ArgumentParser('python -m answer.new_people', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--folds', default=','.join(FOLDS), help='names of folds with commas between them')
-    parser.add_argument('--models', default=','.join(SEARCHED), help='searched models with commas between them')
+    parser.add_argument('--models', default=','.join(SHOWN), help='models with commas between them')
     args = parser.parse_args()
     main(args.folds.split(','), args.models.split(','))

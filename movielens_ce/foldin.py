@@ -60,7 +60,7 @@ def _prior(model, shrink=0.05):
 
 def _schedule(step, n_steps): return 0.5 + 0.5*math.cos(math.pi*step/n_steps)
 
-def _folded(model, dls, precision, prior, n_steps):
+def _folded(model, dls, precision, prior, tail, n_steps):
     "`model` with the users of `dls`, whose rows are found as above. Errors count `precision` times."
     x, y = dls.train_ds.tensors
     at = x[:, 1] > 0                                                # items that the model knows
@@ -69,12 +69,14 @@ def _folded(model, dls, precision, prior, n_steps):
     names, tables = zip(*_user_tables(new).values())
     first = [t.weight.detach()[:1] for t in tables]
     center, spread = _prior(model)
+    freedom = tail*len(center)
     z = torch.zeros(n_users - 1, len(center), device=x.device, requires_grad=True)
     optimizer, losses = torch.optim.Adam([z], betas=(.8, .95)), vmap(LOSSES[model.target])
     def rows(): return [torch.cat(r) for r in zip(first, (center + z @ spread.T).split([t.shape[1] for t in first], 1))]
     def loss():
         out = functional_call(new, {f'{n}.weight': r for n, r in zip(names, rows())}, (x,))
-        return precision*losses(out[:, None], y[:, None]).sum() + prior/2*(z**2).sum()
+        far = torch.log1p((z**2).sum(1)/freedom).sum()
+        return precision*losses(out[:, None], y[:, None]).sum() + prior/2*freedom*far
     with torch.enable_grad():
         for step in range(n_steps if len(x) else 0):
             z.grad, = torch.autograd.grad(loss(), z)
@@ -97,7 +99,8 @@ def fold_in(
     dls, # The loaders of `rating_dls` that it was trained on
     ratings, # New users' ratings: a frame with the columns of `dls`, or `{item: rating}` for one user, called 'new'
     width:float=None, # For a model of ratings: deviation of its errors in rating units; None: that on training rows
-    prior:float=0.5, # λ, above 0: how much the spread of the trained users counts
+    prior:float=0.6, # λ, above 0: how much the spread of the trained users counts
+    tail:float=0.2, # ν as a share of the length of a row, above 0: the less, the further a user with many ratings goes
     n_steps:int=30, # Steps of Adam
 ) -> tuple: # (a model of the new users, its loaders): `model` itself does not change
     """Rows for new users, with the items as they are. The model shares the items' tables with `model`.
@@ -107,10 +110,11 @@ def fold_in(
     members = model.models if isinstance(model, Ensemble) else [model]
     if not all(isinstance(m, RatingModel) and hasattr(m.score, 'with_users') for m in members):
         raise ValueError(f'fold_in needs a RatingModel of this package, not {type(model).__name__}')
-    if not prior > 0: raise ValueError(f'prior must be above 0, not {prior}')
+    for name, value in dict(prior=prior, tail=tail).items():
+        if not value > 0: raise ValueError(f'{name} must be above 0, not {value}')
     new_dls = new_user_dls(ratings, dls)
     new_dls.train_ds.to(dls.device)
     precision = 1. if dls.target == 'class' else 0.5/(_squared_width(model, dls) if width is None else width**2)
-    find = partial(_folded, dls=new_dls, precision=precision, prior=prior, n_steps=n_steps)
+    find = partial(_folded, dls=new_dls, precision=precision, prior=prior, tail=tail, n_steps=n_steps)
     if not isinstance(model, Ensemble): return find(model), new_dls
     return Ensemble([find(m) for m in members], model.target).eval(), new_dls
