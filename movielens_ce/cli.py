@@ -124,9 +124,10 @@ def _timed(ratings, timestamp, columns):
     if timestamp is None: return ratings
     name = f'{timestamp}_' if timestamp in ('user', 'item', 'rating') and timestamp not in columns else timestamp
     if timestamp in columns or name not in ratings:
-        raise ValueError(f'no column {timestamp!r} for timestamp: name one of '
-                         f'{", ".join(c for c in map(str, ratings.columns) if c not in ("user", "item", "rating"))}')
-    return ratings if name == 'timestamp' else ratings.rename(columns={'timestamp': 'timestamp_', name: 'timestamp'})
+        others = [str(c) for c in ratings if c not in ('user', 'item', 'rating')]
+        raise ValueError(f'no column {timestamp!r} for timestamp: name one of {", ".join(others) or "none"}')
+    if name == 'timestamp': return ratings
+    return ratings.rename(columns={'timestamp': 'timestamp_', name: 'timestamp'})
 
 def _ratings(data, timestamp=None, levels=None, **options):
     "The ratings, what to call them, and the folds to use by default."
@@ -152,7 +153,8 @@ def _note_strangers(ratings, folds):
     for f in folds:
         train, test = (ratings.user.iloc[rows] for rows in make_fold(f, ratings))
         n = int((~test.isin(train.unique())).sum())
-        if n: _note(f'fold {f}: {n:,} of {len(test):,} test rows have a user without training rows, of whom a model knows nothing')
+        if n: _note(f'fold {f}: {n:,} of {len(test):,} test rows have a user without training rows, '
+                    'of whom a model knows nothing')
 
 class _WithModels(click.Command):
     "A command whose help ends with the models of the registry and an example."
@@ -272,7 +274,7 @@ def train(model, data, seed, epochs, out, **options):
         rec.save(out)
     click.echo(_how_to_ask(out, rec))
 
-# %% ../nbs/20_cli.ipynb #2d069efd
+# %% ../nbs/20_cli.ipynb #e4c1484f
 def _value(text):
     "The number that `text` stands for; None for none."
     for kind in (int, float):
@@ -363,7 +365,8 @@ def evaluate(model, data, as_json, **options):
     ratings, what, _ = _ratings(data, levels=rec.scale, **options)
     ratings = ratings.assign(user=_as_ids(ratings.user, rec.users), item=_as_ids(ratings['item'], rec.items))
     if rec.dls.train_ds.context is not None: _note_times([rec.name or 'the model'], ratings)
-    unknown = {f'unknown_{c}s': int((~ratings[c].isin(ids)).sum()) for c, ids in (('user', rec.users), ('item', rec.items))}
+    known = dict(user=rec.users, item=rec.items)
+    unknown = {f'unknown_{c}s': int((~ratings[c].isin(ids)).sum()) for c, ids in known.items()}
     scores = score(rec.predictions(ratings))
     if as_json: return click.echo(_json(dict(n=len(ratings), **unknown, **scores)))
     click.echo(f'{len(ratings):,} ratings of {what}; {unknown["unknown_users"]:,} have a user, '
@@ -385,7 +388,7 @@ def data(data):
                f'of {r["item"].nunique():,} items ({r.title.nunique():,} titles)')
 
 # %% ../nbs/20_cli.ipynb #b2359852
-_STOPPED = 'movielens-ce: stopped; the same command goes on from here'
+_STOPPED = 'movielens-ce: stopped', 'movielens-ce: stopped; the same command goes on from here'
 _MISTAKES = click.ClickException, ValueError, OSError, FloatingPointError
 
 def _one_line(error):
@@ -403,7 +406,7 @@ def main(
     args = sys.argv[1:] if args is None else list(args)
     try: sys.exit(cli(args, prog_name='movielens-ce', standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as e: message, code = e.format_message(), 2
-    except (click.Abort, KeyboardInterrupt): message, code = _STOPPED if 'compare' in args else 'movielens-ce: stopped', 130
+    except (click.Abort, KeyboardInterrupt): message, code = _STOPPED['compare' in args], 130
     except BrokenPipeError: message, code = '', 0
     except _MISTAKES as e:
         if '--debug' in args: traceback.print_exc()
