@@ -12,6 +12,7 @@ import pandas as pd
 # %% ../nbs/02_context.ipynb #535a1e79
 def _seconds(frame, column):
     "The times in `column` as float64, NaN where one is missing; `ValueError` for one that is no number."
+    if pd.api.types.is_datetime64_any_dtype(frame[column]): _refuse(frame[column].dropna())   # of which unit?
     t = pd.to_numeric(frame[column], errors='coerce').to_numpy(float, na_value=np.nan)
     _refuse(frame[column][~np.isfinite(t) & frame[column].notna().to_numpy()])
     return t
