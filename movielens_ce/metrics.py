@@ -151,19 +151,19 @@ class Metric:
     unit: str # 'rating', 'rating²', 'share', 'nats' or '' for a number without one
     digits: int # Decimals in tables
     greater_is_better: bool # Whether the best model has the largest value
-    takes: str # 'point', 'level' or 'probs': what `function` is given of each prediction
-    decoder: str # 'mean', 'median' or 'mode', the one that suits it best; None where it takes probabilities
-    function: Callable # `(points or probs, y)`, and the scale where `needs_scale`
+    takes: str # 'point', 'level' or 'probs', what `function` is given of a prediction; or 'list'
+    decoder: str # 'mean', 'median' or 'mode', the one that suits it best; None for probabilities and lists
+    function: Callable # `(points or probs, y)`, and the scale where `needs_scale`; or `(ranked, relevant)`
     needs_scale: bool = False # Whether `function` takes the rating scale
-    row_loss: Callable = None # `(points or probs, y, scale) -> [n]`: what each row adds, or None
+    row_loss: Callable = None # `(points or probs, y, scale) -> [n]`: what each row (of lists: user) adds, or None
     finish: Callable = None # From the mean of the row losses to the metric; None: the mean is the metric
 
     def value(self,
-        predicted, # Points `[n]`, or probabilities `[n, K]`
-        y, # True ratings, `[n]`
+        predicted, # Points `[n]`, probabilities `[n, K]`, or a ranked list for each user
+        y, # True ratings, `[n]`, or the relevant items of each user
         scale:RatingScale, # The rating levels
     ) -> float: # The metric
-        "The metric of points or probabilities."
+        "The metric of points, probabilities or lists."
         return self.function(predicted, y, *([scale] if self.needs_scale else []))
 
     def of(self,
@@ -196,7 +196,9 @@ class Metric:
         better = 'more' if self.greater_is_better else 'less'
         return f'{self.heading}{units.get(self.unit, "")}, {better} is better'
 
-    def _predicted(self, pred): return pred.point(self.decoder) if self.decoder else pred.probs
+    def _predicted(self, pred):
+        if self.takes == 'list': raise ValueError(f'{self.name} needs lists: use rank_scores')
+        return pred.point(self.decoder) if self.decoder else pred.probs
 
 # %% ../nbs/08_metrics.ipynb #e753d9cb
 def _squared(point, y, scale): return (point - y)**2
