@@ -11,18 +11,24 @@ import pandas as pd
 
 # %% ../nbs/02_context.ipynb #535a1e79
 def _seconds(frame, column):
-    "The times in `column` as float64; `ValueError` where there are none or they are no numbers."
-    if column not in frame: raise ValueError(f'a context of time needs a column {column!r}')
-    t = pd.to_numeric(frame[column], errors='coerce').to_numpy(float)
-    if not np.isfinite(t).all():
-        bad = frame[column][~np.isfinite(t)].iloc[0]
-        raise ValueError(f'column {column!r} must hold times in seconds: {bad!r} is none')
+    "The times in `column` as float64, NaN where one is missing; `ValueError` for one that is no number."
+    if pd.api.types.is_datetime64_any_dtype(frame[column]): _refuse(frame[column].dropna())   # of which unit?
+    t = pd.to_numeric(frame[column], errors='coerce').to_numpy(float, na_value=np.nan)
+    _refuse(frame[column][~np.isfinite(t) & frame[column].notna().to_numpy()])
     return t
+
+def _refuse(bad):
+    "Raises `ValueError` for the first of `bad` times, where there are any."
+    for value in bad.head(1): raise ValueError(f'column {bad.name!r} must hold times in seconds: {value!r} is none')
 
 def _shrunk_mean(keys, values, shrink):
     "The mean of `values` for each key, pulled to 0 as if by `shrink` zeros."
     by = pd.Series(values).groupby(np.asarray(keys))
     return by.sum()/(by.size() + shrink)
+
+def _by_user(users, frame):
+    "User -> its rows of `frame`, in their order."
+    return {u: frame.iloc[rows] for u, rows in frame.groupby(users.to_numpy()).indices.items()}
 
 class TimeContext:
     """The mean deviation of the same user's other training ratings, weighted by closeness in time.
@@ -36,13 +42,32 @@ class TimeContext:
         scales:tuple=(1, 20, 60, 300, 3600, 86400), # Time scales τ, in seconds
         shrink:float=2., # λ, in ratings
     ):
+        if timestamp not in train: raise ValueError(f'a context of time needs a column {timestamp!r}')
         t = _seconds(train, timestamp)
+        _refuse(train[timestamp][np.isnan(t)])
         self.user, self.item, self.timestamp = user, item, timestamp
         self.scales, self.shrink = tuple(scales), shrink
         dev = train[rating].to_numpy(float) - train[rating].mean()
         item_bias = train[item].map(_shrunk_mean(train[item], dev, 5)).to_numpy()
         frame = pd.DataFrame(dict(item=train[item].to_numpy(), t=t, dev=dev - item_bias))
-        self.of_user = {u: frame.iloc[rows] for u, rows in train.groupby(user).indices.items()}
+        self.of_user = _by_user(train[user], frame)
+
+    def state(self) -> tuple: # (settings, a frame of the training ratings: user, item, t in seconds, dev in rating units)
+        "All that the context is made of, in plain types: what `from_state` takes."
+        settings = dict(user=self.user, item=self.item, timestamp=self.timestamp, scales=self.scales, shrink=self.shrink)
+        users = [u for u, mine in self.of_user.items() for _ in range(len(mine))]
+        return settings, pd.concat(self.of_user.values(), ignore_index=True).assign(user=users)
+
+    @classmethod
+    def from_state(cls,
+        settings:dict, # What `state` gives first
+        ratings:pd.DataFrame, # What it gives then
+    ) -> 'TimeContext': # It gives the same numbers, bit for bit
+        "The context that `state` describes."
+        self = cls.__new__(cls)
+        vars(self).update(settings, scales=tuple(settings['scales']))
+        self.of_user = _by_user(ratings.user, ratings[['item', 't', 'dev']])
+        return self
 
     @property
     def names(self):
@@ -50,14 +75,16 @@ class TimeContext:
         return [f'within {s:g} s' for s in self.scales]
 
     def __call__(self,
-        frame:pd.DataFrame, # Rows to describe: user, item and timestamp; ratings in it are not looked at
+        frame:pd.DataFrame, # Rows to describe: user, item and, where it is known, timestamp; ratings in it are not looked at
     ) -> np.ndarray: # float32 `[n, len(scales)]` in rating units; 0 for a user without other training ratings
-        "The context of each row of `frame`."
+        """The context of each row of `frame`; 0 where the time is missing, as if nothing were known.
+        Raises `ValueError` for a time that is no number."""
         out = np.zeros((len(frame), len(self.scales)), np.float32)
-        if not len(frame): return out
+        if not len(frame) or self.timestamp not in frame: return out
         items, t = frame[self.item].to_numpy(), _seconds(frame, self.timestamp)
         for u, rows in frame.groupby(self.user).indices.items():
-            if u not in self.of_user: continue
+            rows = rows[np.isfinite(t[rows])]
+            if u not in self.of_user or not len(rows): continue
             mine = self.of_user[u]
             parts = np.array_split(rows, -(-len(rows)*len(mine)//2_000_000))
             for part in parts: out[part] = self._of_one_user(mine, items[part], t[part])

@@ -1,7 +1,9 @@
 "The command as a person uses it, and everything that a person can get wrong."
 import contextlib
 import io
+import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -166,7 +168,7 @@ def test_help_lists_the_registry():
     from movielens_ce.registry import DEFAULT_MODELS, MODELS
     words = run('compare', '--help')[1].split()
     assert set(MODELS) <= set(words)
-    assert [w.strip(',') for w in words[words.index('Default:') + 1:]] == list(DEFAULT_MODELS)
+    assert [w.strip(',') for w in words[words.index('Default:') + 1:words.index('Example:')]] == list(DEFAULT_MODELS)
 
 
 def test_the_last_of_repeated_ratings_can_be_kept(tmp_path):
@@ -196,3 +198,211 @@ def test_times_that_are_no_numbers_are_refused_before_any_training(tmp_path):
     (tmp_path/'r.csv').write_text('\n'.join(lines))
     assert "'yesterday' is none" in refused('compare', '--data', tmp_path/'r.csv', '--models', 'dot,ordinal', '--out', tmp_path/'out')
     assert not list((tmp_path/'out').rglob('*.npz'))
+
+
+# A saved model: train, recommend, similar, evaluate
+
+TITLES = {10: 'Ten [bold]', 11: 'Zwölf, "quoted"'}
+
+
+def own_ratings(folder, name='r.csv', ids=int, rename={}, **columns):
+    "144 ratings of 12 users and 12 items with times, as a file; returns its path."
+    pairs = pd.DataFrame([(u, i) for u in range(12) for i in range(12)], columns=['user', 'item'])
+    frame = pairs.assign(rating=(pairs.user*pairs['item']) % 5 + 1, timestamp=880_000_000 + pairs.user*1000 + pairs['item'], title=pairs['item'].map(TITLES))
+    frame['user'], frame['item'] = frame.user.map(ids), frame['item'].map(ids)
+    frame.assign(**columns).rename(columns=rename).to_csv(folder/name, index=False)
+    return folder/name
+
+
+@pytest.fixture(scope='module')
+def models(tmp_path_factory):
+    "A folder with ratings and two saved models, one of each kind; half of the ratings are left for lists."
+    folder = tmp_path_factory.mktemp('models')
+    file = own_ratings(folder)
+    half = pd.read_csv(file).sample(72, random_state=0)
+    half.to_csv(folder/'half.csv', index=False)
+    for name in ('dot', 'ordinal'):
+        status, out, err = run('train', '--model', name, '--data', folder/'half.csv', '--epochs', 2, '--out', folder/name)
+        assert not status and err == '', err
+        assert f'{name} for 12 users and {half["item"].nunique()} items is in {folder/name}' in out
+        for command in ('recommend', 'similar', 'evaluate'): assert f'movielens-ce {command} --model {folder/name} --' in out
+    return folder
+
+
+@pytest.mark.parametrize('name', ['dot', 'ordinal'])
+def test_what_train_saves(name, models):
+    from movielens_ce.saved import load_model, train_on_all
+    rec = load_model(models/name)
+    again = train_on_all(name, pd.read_csv(models/'half.csv'), n_epoch=2)
+    rows = pd.read_csv(models/'r.csv')
+    assert (rec.predictions(rows).probs == again.predictions(rows).probs).all()
+    assert rec.titles == TITLES and rec.name == name and rec.settings['n_epoch'] == 2
+
+
+@pytest.mark.parametrize('by', ['mean', 'top'])
+@pytest.mark.parametrize('name', ['dot', 'ordinal'])
+def test_recommend(name, by, models):
+    from movielens_ce.saved import load_model
+    best = load_model(models/name).top_n(3, users=4, by=by).drop(columns='user')
+    status, out, err = run('recommend', '--model', models/name, '--user', '4', '-n', 3, '--by', by, '--json')
+    assert not status and err == ''
+    listed = pd.DataFrame(json.loads(out))
+    assert listed['item'].tolist() == best['item'].tolist() and listed.title.isna().sum() == best.title.isna().sum()
+    assert listed.score.tolist() == pytest.approx(best.score.tolist())
+    table = run('recommend', '--model', models/name, '--user', '4', '-n', 3, '--by', by)[1].splitlines()
+    assert table[0].split() == ['item', 'title', 'rank', 'score'] and len(table) == 4
+    assert [line.split()[0] for line in table[1:]] == best['item'].astype(str).tolist()
+
+
+def test_titles_are_shown_as_they_are(models):
+    out = run('similar', '--model', models/'dot', '--item', 3, '-n', 20)[1]
+    assert 'Ten [bold]' in out and 'Zwölf, "quoted"' in out
+
+
+def test_recommend_for_all(models, tmp_path):
+    from movielens_ce.saved import load_model
+    status, out, err = run('recommend', '--model', models/'ordinal', '--all', '-n', 2, '--out', tmp_path/'lists.csv')
+    assert not status and '12 lists' in out
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path/'lists.csv'), load_model(models/'ordinal').top_n(2), check_dtype=False, rtol=1e-5)
+    run('recommend', '--model', models/'ordinal', '--user', 3, '-n', 2, '--out', tmp_path/'one.csv')
+    assert (pd.read_csv(tmp_path/'one.csv').user == 3).all()
+
+
+def test_lists_are_written_whole_or_not_at_all(models, tmp_path, monkeypatch):
+    (tmp_path/'lists.csv').write_text('mine')
+    def full(*args, **kwargs): raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(pd.DataFrame, 'to_csv', full)
+    assert 'No space left' in refused('recommend', '--model', models/'dot', '--all', '--out', tmp_path/'lists.csv')
+    assert [p.read_text() for p in tmp_path.iterdir()] == ['mine']
+
+
+def test_similar(models):
+    from movielens_ce.saved import load_model
+    status, out, err = run('similar', '--model', models/'ordinal', '--item', 10, '-n', 4, '--json')
+    assert not status and [o['item'] for o in json.loads(out)] == load_model(models/'ordinal').similar_items(10, 4)['item'].tolist()
+
+
+def test_evaluate(models, tmp_path):
+    from movielens_ce.evaluation import score
+    from movielens_ce.metrics import METRICS
+    from movielens_ce.saved import load_model
+    rows = pd.read_csv(models/'r.csv')
+    for name in ('dot', 'ordinal'):
+        status, out, err = run('evaluate', '--model', models/name, '--data', models/'r.csv', '--json')
+        said = json.loads(out)
+        assert not status and err == '' and said.keys() == {'n', 'unknown_users', 'unknown_items', *METRICS}
+        expected = score(load_model(models/name).predictions(rows))
+        assert {m: said[m] for m in METRICS} == pytest.approx(expected) and said['n'] == 144
+        table = run('evaluate', '--model', models/name, '--data', models/'r.csv')[1]
+        assert '144 ratings of r.csv' in table and all(m.heading in table for m in METRICS.values())
+    strange = own_ratings(tmp_path, user=lambda o: o.user.where(o.user < 9, 'new'), item=lambda o: o['item'].where(o['item'] != 5, 'also new'))
+    said = json.loads(run('evaluate', '--model', models/'dot', '--data', strange, '--json', '--duplicates', 'last')[1])
+    assert said['n'] == 120 and said['unknown_users'] == 12 and said['unknown_items'] == 10
+    one = own_ratings(tmp_path, 'one.csv', rating=4)
+    assert json.loads(run('evaluate', '--model', models/'dot', '--data', one, '--json')[1])['rmse'] >= 0
+
+
+def test_ids_are_matched_as_they_are_written(tmp_path):
+    "Text, whole numbers, numbers with a point: on the command line all are text."
+    for name, ids, user, item in (('text', lambda i: f'ü {i}', 'ü 3', 'ü 5'), ('points', lambda i: i + .5, '3.5', '5.50'), ('whole', int, '3', '5')):
+        file = own_ratings(tmp_path, f'{name}.csv', ids)
+        assert not run('train', '--model', 'dot', '--data', file, '--epochs', 1, '--out', tmp_path/name)[0]
+        assert json.loads(run('similar', '--model', tmp_path/name, '--item', item, '--json')[1])
+        assert not run('recommend', '--model', tmp_path/name, '--user', user)[0]
+        assert 'unknown user' in refused('recommend', '--model', tmp_path/name, '--user', '77')
+        said = json.loads(run('evaluate', '--model', tmp_path/name, '--data', file, '--json')[1])
+        assert said['unknown_users'] == said['unknown_items'] == 0
+    mixed = own_ratings(tmp_path, 'mixed.csv', user=lambda o: o.user.astype(object).where(o.user != 0, 'zero'))                  # pandas reads 1 … 11 as text, too
+    said = json.loads(run('evaluate', '--model', tmp_path/'whole', '--data', mixed, '--json')[1])
+    assert said['unknown_users'] == 12
+
+
+BAD_QUESTIONS = {
+    'no user': (['recommend', '--model', 'dot'], '--user ID'), 'user and all': (['recommend', '--model', 'dot', '--user', '3', '--all'], '--user ID'),
+    'all to nowhere': (['recommend', '--model', 'dot', '--all'], '--out lists.csv'), 'json file': (['recommend', '--model', 'dot', '--user', '3', '--json', '--out', 'x.csv'], 'leave one'),
+    'unknown user': (['recommend', '--model', 'dot', '--user', 'x'], "unknown user 'x': the model has 12 users, such as 0"), 'no items': (['recommend', '--model', 'dot', '--user', '3', '-n', '0'], '-n'),
+    'by': (['recommend', '--model', 'dot', '--user', '3', '--by', 'luck'], 'luck'), 'out is a folder': (['recommend', '--model', 'dot', '--all', '--out', '.'], ''),
+    'unknown item': (['similar', '--model', 'dot', '--item', '3e400'], "unknown item '3e400'"), 'no item': (['similar', '--model', 'dot'], '--item'), 'no model': (['similar', '--item', '3'], '--model'),
+    'nowhere': (['recommend', '--model', 'nothing', '--user', '3'], 'nothing is no saved model'), 'a file': (['recommend', '--model', 'r.csv', '--user', '3'], 'no saved model'),
+    'another folder': (['similar', '--model', '.', '--item', '3'], 'no model.json'), 'no such file': (['evaluate', '--model', 'dot', '--data', 'none.csv'], 'no such folder'),
+    'other scale': (['evaluate', '--model', 'dot', '--data', 'six.csv'], 'six.csv: rating 6 is not on the scale'), 'column': (['evaluate', '--model', 'dot', '--data', 'r.csv', '--rating', 'stars'], "no column 'stars'"),
+    'time column': (['evaluate', '--model', 'dot', '--data', 'r.csv', '--timestamp', 'when'], "no column 'when' for timestamp: name one of timestamp, title"),
+    'times of users': (['evaluate', '--model', 'dot', '--data', 'r.csv', '--timestamp', 'user'], "no column 'user' for timestamp"),
+    'text times': (['evaluate', '--model', 'ordinal', '--data', 'r.csv', '--timestamp', 'title'], 'must hold times in seconds'),
+    'unknown entry': (['train', '--model', 'svd', '--out', 'new', '--data', 'r.csv'], "unknown model 'svd': use dot"), 'no out': (['train', '--model', 'dot'], '--out'),
+    'full out': (['train', '--model', 'dot', '--data', 'r.csv', '--out', '.'], 'other files'), 'file out': (['train', '--model', 'dot', '--data', 'r.csv', '--out', 'r.csv'], 'is a file'),
+    'below a file': (['train', '--model', 'dot', '--data', 'r.csv', '--out', 'r.csv/m'], 'r.csv'), 'negative seed': (['train', '--model', 'dot', '--data', 'r.csv', '--out', 'new', '--seed', '-1'], '--seed'),
+    'off the levels': (['train', '--model', 'dot', '--data', 'r.csv', '--out', 'new', '--levels', '1,2'], 'not on the scale'), 'no epochs': (['train', '--model', 'dot', '--out', 'new', '--epochs', '0'], '--epochs'),
+    'train text times': (['train', '--model', 'ordinal', '--data', 'r.csv', '--out', 'new', '--timestamp', 'title'], 'must hold times in seconds'),
+    'compare time column': (['compare', '--models', 'dot', '--data', 'r.csv', '--out', 'new', '--timestamp', 'when'], "no column 'when'"),
+}
+
+
+@pytest.mark.parametrize('name', BAD_QUESTIONS)
+def test_bad_questions(name, models, monkeypatch):
+    monkeypatch.chdir(models)
+    own_ratings(models, 'six.csv', rating=6)
+    args, words = BAD_QUESTIONS[name]
+    assert words in refused(*args)
+    assert sorted(p.name for p in models.iterdir()) == ['dot', 'half.csv', 'ordinal', 'r.csv', 'six.csv']
+
+
+def test_a_damaged_model_is_one_line(models, tmp_path):
+    shutil.copytree(models/'dot', tmp_path/'m')
+    data = (tmp_path/'m'/'model.safetensors').read_bytes()
+    (tmp_path/'m'/'model.safetensors').write_bytes(data[:len(data)//2])
+    for args in (['recommend', '--user', 3], ['similar', '--item', 3], ['evaluate', '--data', models/'r.csv']): assert 'damaged' in refused(*args, '--model', tmp_path/'m')
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(option=st.sampled_from(['--user', '--item', '--by', '-n', '--out', '--timestamp']), text=st.text(st.characters(blacklist_categories=['Cs']), max_size=8))
+def test_generated_bad_questions(option, text, models, tmp_path):
+    "Whatever text is given: an answer, or one line and status 2."
+    command = dict([('--item', 'similar'), ('--timestamp', 'evaluate')]).get(option, 'recommend')
+    args = [option, text] if option != '--out' else [option, f'{tmp_path}/{text}']
+    more = ['--user', 3] if command == 'recommend' and option != '--user' else ['--data', models/'r.csv'] if command == 'evaluate' else []
+    status, out, err = run(command, '--model', models/'dot', *args, *more)
+    assert (status in (0, None) and out and not err) or (status == 2 and not out and err.count('\n') == 1), (status, out, err)
+
+
+def test_times_under_another_name(tmp_path):
+    "A time column that is called something else makes `ordinal` what it is, not what it is without times."
+    from movielens_ce.saved import load_model
+    plain, renamed = own_ratings(tmp_path), own_ratings(tmp_path, 'when.csv', rename=dict(timestamp='when'))
+    own_ratings(tmp_path, 'both.csv', when=lambda o: o.timestamp, timestamp=3)
+    base = ['train', '--model', 'ordinal', '--epochs', 1, '--data']
+    for out, args in dict(plain=[plain], renamed=[renamed, '--timestamp', 'when'], both=[tmp_path/'both.csv', '--timestamp', 'when'], without=[renamed]).items():
+        status, _, err = run(*base, *args, '--out', tmp_path/out)
+        assert not status and err.count('\n') == (out == 'without')
+        assert ('so ordinal cannot use their times: --timestamp names a column' in err) == (out == 'without'), err
+    rows = pd.read_csv(plain)
+    probs = {o: load_model(tmp_path/o).predictions(rows).probs for o in ('plain', 'renamed', 'both', 'without')}
+    assert (probs['plain'] == probs['renamed']).all() and (probs['plain'] == probs['both']).all() and (probs['plain'] != probs['without']).any()
+    scored = [json.loads(run('evaluate', '--model', tmp_path/'plain', '--data', *args, '--json')[1]) for args in ([plain], [renamed, '--timestamp', 'when'], [renamed])]
+    assert scored[0] == scored[1] != scored[2]
+    assert 'ordinal cannot use' in run('evaluate', '--model', tmp_path/'plain', '--data', renamed)[2]
+    assert 'cannot use' not in run('evaluate', '--model', tmp_path/'without', '--data', renamed)[2]
+
+
+def test_compare_says_what_models_go_without(tmp_path):
+    args = ['compare', '--models', 'dot,ordinal_ids,ordinal', '--epochs', 1, '--jobs', 1, '--folds', 'random:0', '--out']
+    renamed = own_ratings(tmp_path, rename=dict(timestamp='when'))
+    err = run(*args, tmp_path/'a', '--data', renamed)[2]
+    assert 'so ordinal cannot use their times' in err
+    err = run(*args, tmp_path/'b', '--data', renamed, '--timestamp', 'when')[2]
+    assert 'cannot use' not in err
+    a, b = (pd.read_csv(tmp_path/f'{o}/results.csv').set_index('model').rmse for o in 'ab')
+    assert a['dot'] == b['dot'] and a['ordinal'] != b['ordinal']
+
+
+def test_compare_says_how_many_are_strangers(tmp_path):
+    args = ['compare', '--models', 'dot', '--epochs', 1, '--jobs', 1, '--data', own_ratings(tmp_path), '--out', tmp_path/'o', '--folds']
+    err = run(*args, '1,random:0')[2]                              # the file is sorted by user: rows 0 to 28 are of users 0 and 1 and of five items of user 2
+    assert 'fold 1: 24 of 29 test rows have a user without training rows' in err and 'fold random:0:' not in err
+
+
+def test_every_help_ends_with_an_example():
+    for command in ('compare', 'train', 'recommend', 'similar', 'evaluate'):
+        assert run(command, '--help')[1].rstrip().split('\n')[-1].strip().startswith(f'Example: movielens-ce {command} --')
+    assert 'strangers' in run('compare', '--help')[1] and 'u1 to u5' in run('compare', '--help')[1]
+    assert '--model)' in run('train', '--help')[1] and 'Default:' not in run('train', '--help')[1]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = 'movielens_ce'
 # Nothing imports what stands to its right.
 FLOW = ('movielens data context scores heads models losses training metrics fitted evaluation registry runs comparison '
-        'statistics plots recommendation ranking foldin cli').split()
+        'statistics plots recommendation ranking foldin saved cli').split()
 
 
 def modules_named(node):
