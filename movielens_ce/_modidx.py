@@ -434,6 +434,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'movielens_ce/saved.py'),
                                     'movielens_ce.saved.Recommender._titled': ('saved.html#recommender._titled', 'movielens_ce/saved.py'),
                                     'movielens_ce.saved.Recommender.factors': ('saved.html#recommender.factors', 'movielens_ce/saved.py'),
+                                    'movielens_ce.saved.Recommender.fold_in': ('saved.html#recommender.fold_in', 'movielens_ce/saved.py'),
                                     'movielens_ce.saved.Recommender.items': ('saved.html#recommender.items', 'movielens_ce/saved.py'),
                                     'movielens_ce.saved.Recommender.predict': ('saved.html#recommender.predict', 'movielens_ce/saved.py'),
                                     'movielens_ce.saved.Recommender.predictions': ( 'saved.html#recommender.predictions',

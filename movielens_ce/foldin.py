@@ -19,7 +19,7 @@ from .data import RatingDataset, RatingDL, load_ratings, vocabulary
 from .fitted import outputs
 from .losses import LOSSES
 from .models import Ensemble, RatingModel
-from .training import _id_tables
+from .training import _id_tables, _OneCycleAdam
 
 # %% ../nbs/18_foldin.ipynb #a392ace0
 def _as_frame(ratings, dls):
@@ -70,7 +70,7 @@ def _folded(model, dls, precision, prior, tail, n_steps):
     center, spread = _prior(model)
     freedom = tail*len(center)
     z = torch.zeros(n_users - 1, len(center), device=x.device, requires_grad=True)
-    optimizer, losses = torch.optim.Adam([z], betas=(.8, .95)), vmap(LOSSES[model.target])
+    optimizer, losses = _OneCycleAdam([z], [0.], sqr_mom=0.95, eps=1e-8), vmap(LOSSES[model.target])
     def rows(): return [torch.cat(r) for r in zip(first, (center + z @ spread.T).split([t.shape[1] for t in first], 1))]
     def loss():
         out = functional_call(new, {f'{n}.weight': r for n, r in zip(names, rows())}, (x,))
@@ -78,9 +78,7 @@ def _folded(model, dls, precision, prior, tail, n_steps):
         return precision*losses(out[:, None], y[:, None]).sum() + prior/2*freedom*far
     with torch.enable_grad():
         for step in range(n_steps if len(x) else 0):
-            z.grad, = torch.autograd.grad(loss(), z)
-            for group in optimizer.param_groups: group['lr'] = 0.3*_schedule(step, n_steps)
-            optimizer.step()
+            optimizer.step(torch.autograd.grad(loss(), z), lr=0.3*_schedule(step, n_steps), mom=0.8)
     with torch.no_grad():
         for t, r in zip(tables, rows()): t.weight.copy_(r)
     return new

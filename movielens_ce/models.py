@@ -220,7 +220,9 @@ class Ensemble(Module):
     def __init__(self,
         models, # Modules with outputs of one shape
         target:str='class', # What they predict: 'class' for logits, 'rating' for ratings
-    ): self.models, self.target = nn.ModuleList(models), target
+    ):
+        self.models, self.target = nn.ModuleList(models), target
+        self.training = any(m.training for m in self.models)
 
     def forward(self,
         x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`

@@ -34,6 +34,7 @@ from .context import TimeContext
 from .data import RatingDataset, RatingDL, RatingScale, hold_out
 from .evaluation import Predictions, predict
 from .fitted import Gaussian, fit_gaussian, outputs
+from .foldin import fold_in
 from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from .models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
                                  ImplicitMF, OrdinalMF, OrdinalNN, RatingModel)
@@ -320,6 +321,16 @@ class Recommender:
         rows = pd.DataFrame(rated + others + rest, columns=['term', 'item', 'rating', 'share'])
         rows['item'] = pd.Series([r[1] for r in rated + others + rest], dtype=object)
         return self._titled(rows)
+
+    def fold_in(self,
+        ratings, # New users' ratings: a frame with user, item and rating, or `{item: rating}` for one user, 'new'
+    ) -> 'Recommender': # Whose users are the new ones alone; this one does not change
+        """The same model for new users, see `foldin.fold_in`: it predicts and recommends for them.
+        Raises `ValueError` for ratings that cannot be used and for models of other packages."""
+        if isinstance(ratings, pd.DataFrame): ratings = self._frame(ratings)
+        width = {} if self.head is None else dict(width=self.head.width)
+        model, dls = fold_in(self.model, self.dls, ratings, **width)
+        return Recommender(model, dls, self.head, self.titles, self.name, self.settings)
 
     def _given(self, u):
         "Item row -> rating, of a user's training ratings."

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from fastai.torch_core import norm_bias_params
 from fastprogress.fastprogress import progress_bar
+from scipy.optimize import minimize
 from torch import nn
 from torch.func import functional_call, vmap
 from torch.optim.adamw import adamw
@@ -236,17 +237,17 @@ def fit_unknown(
     own = {n.rpartition('.')[2]: t for n, t in _id_tables(model).items() if t.weight.requires_grad}
     known = {n: t.weight.detach()[1:] for n, t in _id_tables(plain).items() if n.rpartition('.')[2] in own}
     if not known: return
-    rows = {n: w.mean(0).requires_grad_() for n, w in known.items()}
-    optimizer = torch.optim.LBFGS(list(rows.values()), max_iter=n_steps, line_search_fn='strong_wolfe')
-    def total():
-        optimizer.zero_grad()
-        now = {f'{n}.weight': torch.cat([rows[n][None], known[n]]) for n in known}
+    start = {n: w.mean(0) for n, w in known.items()}
+    sizes = [len(w) for w in start.values()]
+    def total(numbers):
+        free = torch.tensor(numbers, dtype=torch.float32, device=device, requires_grad=True)
+        now = {f'{n}.weight': torch.cat([row[None], known[n]]) for n, row in zip(known, free.split(sizes))}
         value = (loss(functional_call(plain, now, (x,))[:, None], y[:, None])*weights).sum()
-        value.backward()
-        return value
-    with torch.enable_grad(): optimizer.step(total)
+        return value.item(), torch.autograd.grad(value, free)[0].double().cpu().numpy()
+    first = torch.cat([*start.values()]).double().cpu().numpy()
+    with torch.enable_grad(): found = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
     with torch.no_grad():
-        for n, row in rows.items(): own[n.rpartition('.')[2]].weight[0] = row
+        for n, row in zip(known, torch.from_numpy(found).split(sizes)): own[n.rpartition('.')[2]].weight[0] = row
 
 # %% ../nbs/07_training.ipynb #caab8646
 def _check_finite(losses, n_before):
