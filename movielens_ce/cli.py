@@ -319,9 +319,22 @@ def _load(path):
     from movielens_ce.saved import load_model
     return load_model(path)
 
+def _of_one_person(file, rec):
+    "The ratings of somebody new in a file, as user 'new', with the ids of the model; says how many items it does not know."
+    from movielens_ce.data import read_table
+    frame = read_table(file)
+    for c in ('item', 'rating'):
+        if c not in frame: raise ValueError(f'{file}: no column {c!r}, only {", ".join(map(str, frame.columns))}')
+    frame = frame[['item', 'rating']].assign(user='new', item=_as_ids(frame['item'], rec.items))
+    unknown = int((~frame['item'].isin(rec.items)).sum())
+    if unknown == len(frame): raise ValueError(f'{file}: the model knows none of these items')
+    if unknown: click.echo(f'movielens-ce: the model does not know {unknown} of {len(frame)} items', err=True)
+    return frame
+
 @cli.command(epilog='Example: movielens-ce recommend --model ordinal-100k --user 196 -n 5')
 @_MODEL
 @click.option('--user', metavar='ID', help='The user.')
+@click.option('--ratings', metavar='FILE', help='Ratings of somebody new, a file with the columns item and rating.')
 @click.option('--all', 'everybody', is_flag=True, help='All users, into the file of --out.')
 @_N
 @click.option('--by', type=click.Choice(['mean', 'top']), default='mean', show_default=True,
@@ -329,13 +342,15 @@ def _load(path):
 @_JSON
 @click.option('--out', metavar='FILE', help='Write a CSV file: user, item, title, rank, score.')
 @_debug
-def recommend(model, user, everybody, n, by, as_json, out):
-    "The best items for a user among those that the user has not rated."
-    if (user is None) != everybody: raise ValueError('name a user with --user ID, or all of them with --all')
+def recommend(model, user, ratings, everybody, n, by, as_json, out):
+    "The best items for a user, old or new, among those that the user has not rated."
+    if (user is not None) + (ratings is not None) + everybody != 1:
+        raise ValueError('name a user with --user ID, somebody new with --ratings FILE, or all users with --all')
     if everybody and not out: raise ValueError('--all needs a file for the lists: --out lists.csv')
     if as_json and out: raise ValueError('--json prints, --out writes CSV: leave one of them out')
     rec = _load(model)
-    best = rec.top_n(n, None if everybody else _id(user, rec.users, 'user'), by)
+    if ratings is not None: rec = rec.fold_in(_of_one_person(ratings, rec))
+    best = rec.top_n(n, None if user is None else _id(user, rec.users, 'user'), by)
     if not out: return _show(best.drop(columns='user'), as_json)
     from movielens_ce.runs import atomic_write
     atomic_write(out, lambda tmp: best.to_csv(tmp, index=False))

@@ -259,6 +259,19 @@ def test_titles_are_shown_as_they_are(models):
     assert 'Ten [bold]' in out and 'Zwölf, "quoted"' in out
 
 
+@pytest.mark.parametrize('name', ['dot', 'ordinal'])
+def test_recommend_for_somebody_new(name, models, tmp_path):
+    from movielens_ce.saved import load_model
+    rec = load_model(models/name)
+    mine = {rec.items[0]: 5, rec.items[1]: 1}
+    (tmp_path/'mine.csv').write_text('item,rating\n' + ''.join(f'{i},{r}\n' for i, r in mine.items()) + 'unheard,3\n')
+    status, out, err = run('recommend', '--model', models/name, '--ratings', tmp_path/'mine.csv', '-n', 3, '--json')
+    assert not status and err == 'movielens-ce: the model does not know 1 of 3 items\n'
+    best, want = pd.DataFrame(json.loads(out)), rec.fold_in(mine).top_n(3)
+    assert best['item'].tolist() == want['item'].tolist() and best.score.tolist() == pytest.approx(want.score.tolist(), rel=1e-4)
+    assert not set(best['item']) & set(mine)
+
+
 def test_recommend_for_all(models, tmp_path):
     from movielens_ce.saved import load_model
     status, out, err = run('recommend', '--model', models/'ordinal', '--all', '-n', 2, '--out', tmp_path/'lists.csv')
@@ -318,6 +331,11 @@ def test_ids_are_matched_as_they_are_written(tmp_path):
 
 
 BAD_QUESTIONS = {
+    'somebody and user': (['recommend', '--model', 'dot', '--user', '3', '--ratings', 'r.csv'], '--ratings FILE'),
+    'no such ratings': (['recommend', '--model', 'dot', '--ratings', 'none.csv'], 'none.csv: there is no such file'),
+    'nothing known': (['recommend', '--model', 'dot', '--ratings', 'other.csv'], 'other.csv: the model knows none of these items'),
+    'no column': (['recommend', '--model', 'dot', '--ratings', 'films.csv'], "films.csv: no column 'item', only film, rating"),
+    'an item twice': (['recommend', '--model', 'dot', '--ratings', 'r.csv'], 'repeat'), 'off the scale': (['recommend', '--model', 'dot', '--ratings', 'seven.csv'], 'rating 7 is not on the scale'),
     'no user': (['recommend', '--model', 'dot'], '--user ID'), 'user and all': (['recommend', '--model', 'dot', '--user', '3', '--all'], '--user ID'),
     'all to nowhere': (['recommend', '--model', 'dot', '--all'], '--out lists.csv'), 'json file': (['recommend', '--model', 'dot', '--user', '3', '--json', '--out', 'x.csv'], 'leave one'),
     'unknown user': (['recommend', '--model', 'dot', '--user', 'x'], "unknown user 'x': the model has 12 users, such as 0"), 'no items': (['recommend', '--model', 'dot', '--user', '3', '-n', '0'], '-n'),
@@ -342,9 +360,11 @@ BAD_QUESTIONS = {
 def test_bad_questions(name, models, monkeypatch):
     monkeypatch.chdir(models)
     own_ratings(models, 'six.csv', rating=6)
+    for file, text in {'other.csv': 'item,rating\nx,3\n', 'films.csv': 'film,rating\n3,3\n', 'seven.csv': 'item,rating\n3,7\n'}.items(): (models/file).write_text(text)
+    before = sorted(p.name for p in models.iterdir())
     args, words = BAD_QUESTIONS[name]
     assert words in refused(*args)
-    assert sorted(p.name for p in models.iterdir()) == ['dot', 'half.csv', 'ordinal', 'r.csv', 'six.csv']
+    assert sorted(p.name for p in models.iterdir()) == before
 
 
 def test_a_damaged_model_is_one_line(models, tmp_path):
