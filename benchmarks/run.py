@@ -12,7 +12,7 @@ import warnings
 
 import torch
 
-NAMES = ('loader', 'epoch', 'quality', 'stack', 'sweep', 'growth', 'peers', 'winner')
+NAMES = ('loader', 'epoch', 'quality', 'stack', 'sweep', 'growth', 'peers', 'winner', 'serve')
 
 
 def arguments():
