@@ -331,7 +331,7 @@ def fit_one_cycle(
     """Trains by the one-cycle policy, step by step as fastai's `Learner.fit_one_cycle` does.
     `train_loss` is smoothed as fastai does it, `valid_loss` is NaN where it is not measured,
     and `seconds` count from the start. The keys of `wd_of` are parts of the parameters' names.
-    The rows of unknown ids are fitted in a `RatingModel` on loaders of `rating_dls`, after the last measurement.
+    The rows of unknown ids are fitted in a `RatingModel` on loaders of `rating_dls`; the last `valid_loss` is with them.
     A `seed` leaves torch's own state as it was.
     Raises `FloatingPointError` when a loss is not finite, naming the step.
     Interrupted, it leaves modules that work, with the weights that they had reached."""
@@ -353,7 +353,9 @@ def fit_one_cycle(
         if many: trainee = _Stack(model, all_dls, loss_func, wd, wd_of, seeds)
         else: trainee = _One(model, dls, loss_func, wd, wd_of)
         history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, valid_every, progress)
-    for m, d in zip(model if many else [model], all_dls):
-        if unknown and _has_unknown(m) and hasattr(d, 'target'): fit_unknown(m, d)
     history = pd.DataFrame(history, columns=['epoch', 'member', 'train_loss', 'valid_loss', 'seconds'])
+    for i, (m, d) in enumerate(zip(model if many else [model], all_dls)):
+        if unknown and _has_unknown(m) and hasattr(d, 'target'):
+            fit_unknown(m, d)
+            history.iloc[i - len(all_dls), 3] = _One(m, d, loss_func).valid_losses()[0]
     return history if many else history.drop(columns='member')
