@@ -171,7 +171,8 @@ def processed(path):
         def cell(self, cell):
             if not P._is_showdoc(cell): return
             sym = re.search(r'show_doc\(([\w.]+)', cell.source)[1]
-            text = P.show_doc(eval(sym, names))._repr_markdown_().removeprefix('---\n\n')
+            obj = eval(sym, names)
+            text = P.show_doc(getattr(obj, 'callback', obj))._repr_markdown_().removeprefix('---\n\n')      # a command of click is the function behind it
             text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', f'[source](/source/{module}.md#L-{lines[sym]}){{.source}}', text)
             cell.outputs = [nbformat.v4.new_output('display_data', {'text/markdown': text})]
 
