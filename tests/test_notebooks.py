@@ -50,7 +50,7 @@ def without_times(text):
     for line in text.split('\n'):
         columns = line.strip().strip('|').split('|')
         if not line.startswith('|'): drop = None
-        elif drop is None: drop = next((i for i, c in enumerate(columns) if re.fullmatch(r' *(train_)?(s|seconds)\b.*', c)), -1)
+        elif drop is None: drop = next((i for i, c in enumerate(columns) if re.fullmatch(r' *(train[_ ])?(s|seconds)\b.*', c)), -1)
         last = bool(line.strip()) and (last or bool(re.search(r'^model.* (s|seconds) *$', line)))
         if last: line = re.sub(r'\S+ *$', '', line)
         lines.append(line if drop in (None, -1) else '|'.join(c for i, c in enumerate(columns) if i != drop))
@@ -160,6 +160,7 @@ def test_imports_have_cells_of_their_own(path):
 def test_times_do_not_count_and_the_rest_does():
     table = '| model | RMSE | s |\n| --- | --: | --: |\n| `dot` | 0.91 | {} |\n'
     assert same(without_times(table.format(1)), without_times(table.format('**7**')))
+    assert same(*(without_times(table.replace('| s |', '| train seconds |').format(t)) for t in ('0.4 ± 0.2', '0.6 ± 0.0')))
     terminal = '           train \nmodel    RMSE seconds \nbook_dot 0.69     {} \n\n3 of 4'
     assert same(without_times(terminal.format(.5)), without_times(terminal.format(2.2))) and without_times(terminal).endswith('3 of 4')
     assert same(without_times("{'train_seconds': 0.1}"), without_times("{'train_seconds': 9.5}"))
