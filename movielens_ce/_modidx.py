@@ -219,7 +219,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'movielens_ce.heads._Shift': ('heads.html#_shift', 'movielens_ce/heads.py'),
                                     'movielens_ce.heads._Shift.__init__': ('heads.html#_shift.__init__', 'movielens_ce/heads.py'),
                                     'movielens_ce.heads._Shift.forward': ('heads.html#_shift.forward', 'movielens_ce/heads.py'),
-                                    'movielens_ce.heads._first_rows': ('heads.html#_first_rows', 'movielens_ce/heads.py'),
                                     'movielens_ce.heads._raw_cuts': ('heads.html#_raw_cuts', 'movielens_ce/heads.py'),
                                     'movielens_ce.heads.level_shares': ('heads.html#level_shares', 'movielens_ce/heads.py')},
             'movielens_ce.losses': { 'movielens_ce.losses.cross_entropy': ('losses.html#cross_entropy', 'movielens_ce/losses.py'),

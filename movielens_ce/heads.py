@@ -15,6 +15,8 @@ from fastai.layers import Embedding, sigmoid_range
 from fastai.torch_core import Module
 from torch import nn
 
+from .scores import _repeated, _table
+
 # %% ../nbs/04_heads.ipynb #22153e6e
 class _SameForAll(Module):
     "A head that no user moves."
@@ -95,10 +97,6 @@ def _raw_cuts(shares):
     cuts = np.log(below/(1 - below))
     return np.r_[cuts[:1], np.log(np.expm1(np.maximum(np.diff(cuts), 1e-2)))]
 
-def _first_rows(table, n):
-    "A table with `n` times the first row of `table`."
-    return nn.Embedding.from_pretrained(table.weight.detach()[:1].repeat(n, 1), freeze=False)
-
 class CumulativeLogit(Module):
     """Log-probabilities of ordered levels from one score (McCullagh, 1980).
     Its cuts are shared, or moved by users, by items, or by both."""
@@ -150,6 +148,6 @@ class CumulativeLogit(Module):
     ) -> 'CumulativeLogit': # It shares all but the users' moves
         "The same head for `n` other users, each of them with the row of the unknown user."
         other = copy.copy(self)
-        moves = {} if not hasattr(self, 'user') else dict(user=_first_rows(self.user, n))
+        moves = {} if not hasattr(self, 'user') else dict(user=_table(_repeated(self.user, n)))
         other._modules = self._modules | moves
         return other

@@ -16,8 +16,13 @@ from fastai.torch_core import Module
 from torch import nn
 
 # %% ../nbs/03_scores.ipynb #0b433017
-def _table(weight): return nn.Embedding.from_pretrained(weight.detach(), freeze=False)
-def _repeated(table, n): return table.weight.detach()[:1].repeat(n, 1)
+def _table(weight):
+    "An embedding with this weight, which it shares."
+    return nn.Embedding.from_pretrained(weight.detach(), freeze=False)
+
+def _repeated(table, n):
+    "`n` times the first row of an embedding, that of the unknown id."
+    return table.weight.detach()[:1].repeat(n, 1)
 
 class DotProduct(Module):
     """User and item factors with biases: `p_u · q_i + b_u + b_i`, once or `n_scores` times.
