@@ -54,6 +54,8 @@ def test_seen_items_can_stay(name, made_up):
     lists = top_n(model, dls, 1000, users=[110, 105], exclude_seen=False)
     assert list(lists.user.unique()) == [110, 105]                          # in the order asked for
     assert (lists.groupby('user')['item'].nunique() == dls.n_items - 1).all()   # every item there is, and no unknown
+    for user, mine in lists.groupby('user'):                                # rated pairs are in sets: their scores are the model's own
+        np.testing.assert_allclose(mine.score, scores(model, dls, user)[mine['item']], rtol=1e-5)
 
 
 @every_model

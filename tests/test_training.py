@@ -8,7 +8,9 @@ from torch import nn
 from torch.func import vmap
 
 from movielens_ce.data import random_split, rating_dls
+from movielens_ce.evaluation import predict
 from movielens_ce.losses import LOSSES
+from movielens_ce.models import Ensemble
 from movielens_ce.registry import MODELS
 from movielens_ce.training import _hidden_rows, fit_one_cycle, fit_unknown
 
@@ -136,3 +138,13 @@ def test_frozen_rows_stay(made_up):
     before = model.score.user_bias.weight.clone(), model.score.item_bias.weight.clone()
     fit_unknown(model, dls)
     assert torch.equal(model.score.user_bias.weight, before[0]) and not torch.equal(model.score.item_bias.weight, before[1])
+
+
+def test_an_ensemble_of_trained_members_predicts_without_dropout(made_up):
+    dls = loaders(made_up, 'ordinal_ids')
+    members = [MODELS['ordinal_ids'].make(dls) for _ in range(2)]
+    assert Ensemble(members).training
+    fit_one_cycle(members, dls, 1, 1e-2, seed=[0, 1], progress=False)
+    both = Ensemble(members, 'class')
+    first = predict(both, dls.valid).probs
+    assert not both.training and (predict(both, dls.valid).probs == first).all()
