@@ -128,6 +128,7 @@ def many_people():
     return pd.DataFrame(dict(user=pairs[:, 0], item=pairs[:, 1], rating=y.round().clip(1, 5), timestamp=rng.integers(0, 10**6, 8000)))
 
 
+@pytest.mark.slow(1)
 @pytest.mark.parametrize('column', ['user', 'item'])
 @pytest.mark.parametrize('name', [m for m, e in MODELS.items() if e.trainer == 'loop'])
 def test_somebody_new_is_predicted_near_the_mean_of_the_new(name, column, many_people):
