@@ -99,11 +99,12 @@ def fit_entry(
     splits:tuple, # Row numbers (train, test)
     seed:int=0, # Of the weights and of the order of batches
     scale:RatingScale=None, # The rating scale; None: that of all `ratings`
+    **features, # `user_features` and `item_features` of `rating_dls`
 ) -> tuple: # (trained model, its `DataLoaders`, history frame, seconds from ratings to trained model)
     "Trains an entry on the training rows of `splits`, on the CPU."
     start = time.perf_counter()
     dls = rating_dls(ratings, splits, target=entry.target, bs=entry.bs, scale=scale, device='cpu',
-                     context=entry.context if 'timestamp' in ratings else None)
+                     context=entry.context if 'timestamp' in ratings else None, **features)
     if entry.trainer == 'loop': model, history = _fit_loop(entry, dls, seed)
     else: model, history = _fit_fastai(entry, ratings, splits, dls, seed)
     return model, dls, history, time.perf_counter() - start

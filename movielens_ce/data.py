@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RatingScale', 'read_table', 'load_ratings', 'fold_split', 'ua_split', 'ub_split', 'random_split', 'time_split',
-           'hold_out', 'vocabulary', 'RatingDataset', 'RatingDL', 'rating_dls']
+           'hold_out', 'vocabulary', 'RatingDataset', 'Features', 'RatingDL', 'rating_dls']
 
 # %% ../nbs/01_data.ipynb #fdb66ca7
 from dataclasses import dataclass
@@ -326,8 +326,11 @@ class RatingDataset(TensorDataset):
         target, # 'rating': targets are float32 ratings; 'class': int64 classes
         rating='rating', # Column of the ratings; without it targets are 0
         context=None, # A function `frame -> float32 [n, c]` with `names`; None for none
+        features=(None, None), # `Features` of the users and of the items; None for none
+        trained=None, # For the users and for the items, bool `[n_rows]`: which rows training ratings are of; None: all
     ):
         self.classes, self.scale, self.target, self.rating_name, self.context = classes, scale, target, rating, context
+        self.features, self.trained = features, trained
         self.cat_names, self.cont_names = list(classes), list(context.names) if context else []
         self.n_inp = 2 if context else 1
         self.vocab = CategoryMap([int(o) if o.is_integer() else o for o in scale.levels], sort=False)
@@ -353,9 +356,9 @@ class RatingDataset(TensorDataset):
         return len(self.classes[self.cat_names[1]])
     def of(self,
         df, # Ratings, or pairs without them
-    ) -> 'RatingDataset': # With the same vocabularies, scale, kind of target and context
+    ) -> 'RatingDataset': # With the same vocabularies, scale, kind of target, context and features
         "The rows of another frame, made as these were."
-        return type(self)(df, self.classes, self.scale, self.target, self.rating_name, self.context)
+        return type(self)(df, self.classes, self.scale, self.target, self.rating_name, self.context, self.features, self.trained)
     def take(self,
         rows, # Row numbers
     ) -> 'RatingDataset': # With these rows alone
@@ -372,6 +375,13 @@ class RatingDataset(TensorDataset):
         x[:, list(columns)] = 0
         hidden.tensors = x, *(torch.zeros_like(c) if 0 in columns else c for c in context), y
         return hidden
+
+    @property
+    def trained_rows(self):
+        "`x_cat`, int64 `[n, 2]`, with 0 for the ids that have no training rating."
+        x = self.tensors[0].cpu()
+        if self.trained is None: return x
+        return torch.stack([x[:, c]*t[x[:, c]] for c, t in enumerate(self.trained)], 1)
 
     @property
     def items(self):
@@ -401,6 +411,64 @@ class RatingDataset(TensorDataset):
         x, y = x.cpu().numpy(), rest[-1].detach().cpu().numpy().reshape(-1)
         ids = {n: np.array(list(c), dtype=object)[x[:, i]] for i, (n, c) in enumerate(self.classes.items())}
         return pd.DataFrame(ids | {self.rating_name: self.scale.to_rating(y) if self.target == 'class' else y})
+
+# %% ../nbs/01_data.ipynb #d597ecdf
+def _of_number(column, n_knots=6):
+    "A column of numbers: names of its quantiles, and for each row the two beside it with their shares."
+    x = column.to_numpy(float, na_value=np.nan)
+    there = np.isfinite(x)
+    knots = np.unique(np.quantile(x[there], np.linspace(0, 1, n_knots)))
+    if len(knots) == 1: knots = np.r_[knots, knots + 1]
+    low = np.clip(np.searchsorted(knots, x, side='right') - 1, 0, len(knots) - 2)
+    share = np.clip((x - knots[low])/(knots[low + 1] - knots[low]), 0, 1)
+    weight = np.where(there[:, None], np.stack([1 - share, share], 1), 0)
+    return [f'{k:g}' for k in knots], np.stack([low, low + 1], 1), weight
+
+def _members(entry):
+    "The members of an entry of a column of texts, categories or lists; none for a missing one."
+    if isinstance(entry, (list, tuple, set, frozenset, np.ndarray)): return list(dict.fromkeys(map(str, entry)))
+    if pd.isna(entry): return []
+    return list(dict.fromkeys(o for o in str(entry).split('|') if o))
+
+def _of_lists(column):
+    "A column of texts, categories or lists: names of the members, and for each row its own with equal weights."
+    sets = [_members(o) for o in column]
+    names = sorted({o for s in sets for o in s})
+    at, weight = (np.zeros((len(sets), max(map(len, sets), default=0)), kind) for kind in (int, float))
+    place = {o: i for i, o in enumerate(names)}
+    for r, s in enumerate(sets): at[r, :len(s)], weight[r, :len(s)] = [place[o] for o in s], 1/np.sqrt(max(len(s), 1))
+    return names, at, weight
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    "Weighted values for each row of a table of users or items; the unknown id in row 0 has none."
+    names: tuple # The values, such as 'gender=F', 'genres=Drama' or, for a quantile of a number, 'age=25'
+    at: torch.Tensor # Numbers of the values of each row, int64 `[n_rows, k]`
+    weight: torch.Tensor # Their weights, float32 `[n_rows, k]`; 0 where a row has fewer than k
+
+    @classmethod
+    def of(cls,
+        frame:pd.DataFrame, # Columns of numbers, texts, categories, truth values or lists; the index has the ids
+        ids, # The vocabulary of the table, see `vocabulary`
+    ) -> 'Features': # Rows in the order of `ids`; without values for an id that `frame` does not have
+        "The values of the columns of `frame`. Raises `ValueError` for an id that comes twice, or where there is no value."
+        if not frame.index.is_unique:
+            raise ValueError(f'features of {frame.index[frame.index.duplicated()][0]} come twice: keep one row for each id')
+        names, at, weight = [], [], []
+        for c in frame:
+            number = pd.api.types.is_numeric_dtype(frame[c]) and not pd.api.types.is_bool_dtype(frame[c])
+            if not frame[c].notna().any(): continue
+            values, rows, shares = (_of_number if number else _of_lists)(frame[c])
+            at, weight = [*at, rows + len(names)], [*weight, shares]
+            names += [f'{c}={v}' for v in values]
+        if not names: raise ValueError('there are no features in the frame: leave it out')
+        row = frame.index.get_indexer(list(ids))
+        has = torch.from_numpy(row >= 0)[:, None]
+        has[0] = False
+        table = lambda parts: torch.from_numpy(np.concatenate(parts, axis=1)[row])*has
+        return cls(tuple(names), table(at), table(weight).float())
+
+    def __len__(self): return len(self.names)
 
 # %% ../nbs/01_data.ipynb #a72a5ed6
 class RatingDL(DataLoader):
@@ -505,6 +573,21 @@ def _check_device(device):
         raise ValueError(f"device={device!r} needs a GPU, and torch finds none here: "
                          "leave device out, or use device='cpu'")
 
+def _by_id(frame, column):
+    "A frame of features whose index has the ids, which may be in the column `column`."
+    if frame is not None and not isinstance(frame, pd.DataFrame):
+        raise ValueError(f'features of {column}s must be a data frame, not {type(frame).__name__}')
+    return frame.set_index(column) if frame is not None and column in frame else frame
+
+def _ids(rated, described):
+    "The vocabulary of rated ids, and of those that have features."
+    if described is None: return vocabulary(rated)
+    return vocabulary(pd.Series([*rated.unique(), *described.index[~described.index.isin(rated)]]))
+
+def _trained_rows(ds):
+    "For the users and for the items of a dataset, bool `[n_rows]`: which rows its ratings are of."
+    return tuple(torch.bincount(ds.tensors[0][:, c].cpu(), minlength=n) > 0 for c, n in enumerate((ds.n_users, ds.n_items)))
+
 def rating_dls(
     ratings:pd.DataFrame, # Ratings, one a row
     splits=None, # Row numbers (train, valid); None: a random 80/20 split by `seed`
@@ -519,6 +602,8 @@ def rating_dls(
     device=None, # Where batches live; None: fastai's default device
     replacement:bool=False, # Draw an epoch's rows with replacement, as fastai's own loader does: to measure its cost
     context=None, # Maker of context, such as `TimeContext`: of training rows a function `frame -> float32 [n, c]` with `names`
+    user_features:pd.DataFrame=None, # Columns that tell of users, see `Features`; their ids in a column `user` or in the index
+    item_features:pd.DataFrame=None, # Columns that tell of items, likewise
 ) -> DataLoaders: # `train` and `valid` loaders with `classes`, `vocab`, `scale`, `n_users`, `n_items`, `c`
     "fastai `DataLoaders` of ratings. Raises `ValueError` for an empty part or what it does not know."
     if target not in ('rating', 'class'):
@@ -532,8 +617,11 @@ def rating_dls(
     if not len(train) or not len(valid): raise ValueError('a split needs training and validation rows')
     scale = RatingScale.from_ratings(ratings[rating]) if scale is None else scale
     train_df, valid_df = ratings.iloc[train], ratings.iloc[valid]
-    classes = {c: vocabulary((ratings if full_vocab else train_df)[c]) for c in (user, item)}
+    described = [_by_id(f, c) for f, c in ((user_features, user), (item_features, item))]
+    classes = {c: _ids((ratings if full_vocab else train_df)[c], f) for c, f in zip((user, item), described)}
+    features = tuple(None if f is None else Features.of(f, classes[c]) for c, f in zip(classes, described))
     known = context and context(train_df, user, item, rating)
-    train_ds = RatingDataset(train_df, classes, scale, target, rating, known)
+    train_ds = RatingDataset(train_df, classes, scale, target, rating, known, features)
+    if any(features): train_ds.trained = _trained_rows(train_ds)
     train_dl = RatingDL(train_ds, bs=bs, shuffle=True, replacement=replacement)
     return DataLoaders(train_dl, RatingDL(train_ds.of(valid_df), bs=max(bs, 4096)), device=device or default_device())

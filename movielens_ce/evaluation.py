@@ -67,7 +67,7 @@ def predict(
     if out.ndim == 2 and head is not None: raise ValueError('a model with a logit for each level takes no width')
     if out.ndim == 2: return Predictions(torch.from_numpy(out).softmax(dim=1).numpy(), y, dl.scale)
     head = Gaussian(head, dl.scale) if isinstance(head, (int, float)) else head
-    probs = head.probs(out, dl.dataset.tensors[0].cpu())
+    probs = head.probs(out, dl.dataset.trained_rows)
     return Predictions(probs, y, dl.scale, getattr(head, 'width', None), out)
 
 # %% ../nbs/10_evaluation.ipynb #0008d9a6

@@ -19,7 +19,7 @@ from .data import RatingDataset, RatingDL, load_ratings, vocabulary
 from .fitted import outputs
 from .losses import LOSSES
 from .models import Ensemble, RatingModel
-from .training import _id_tables, _OneCycleAdam
+from .training import _id_tables, _OneCycleAdam, _part
 
 # %% ../nbs/18_foldin.ipynb #a392ace0
 def _as_frame(ratings, dls):
@@ -47,7 +47,7 @@ def new_user_dls(
 # %% ../nbs/18_foldin.ipynb #29b33c0d
 def _user_tables(model):
     "Last part of the name -> (name, table), for the tables that have a row for each user."
-    parts = {n.rpartition('.')[2]: (n, t) for n, t in _id_tables(model).items()}
+    parts = {_part(n): (n, model.get_submodule(n.removesuffix('.own'))) for n in _id_tables(model)}
     return {last: parts[last] for last in ('user_factors', 'user_bias', 'user') if last in parts}
 
 def _prior(model, shrink=0.05):

@@ -14,7 +14,7 @@ from fastai.torch_core import Module
 from torch import nn
 
 from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine, level_shares
-from .scores import DotProduct, InformedDotProduct, Network
+from .scores import DotProduct, InformedDotProduct, Network, add_features
 
 # %% ../nbs/05_models.ipynb #71d1fece
 class RatingModel(Module):
@@ -52,6 +52,11 @@ class RatingModel(Module):
         "The same model for `n` other users, each of them with the row of the unknown user."
         return RatingModel(self.score.with_users(n, pairs), self.head.with_users(n))
 
+def _featured(model, dls):
+    "`model` with the features of users and items that `dls` have."
+    add_features(model.score, *dls.features)
+    return model
+
 # %% ../nbs/05_models.ipynb #f5a7e98c
 class DotProductBias(RatingModel):
     "Score: dot product with biases. Head: a rating within `y_range` (Howard and Gugger, 2020, chapter 8)."
@@ -68,7 +73,7 @@ class DotProductBias(RatingModel):
         n_factors=50, # Length of the factor vectors
     ) -> 'DotProductBias': # Untrained, its `y_range` that of the scale
         "The model that fits `dls`: its users, its items, the range of its scale."
-        return cls(dls.n_users, dls.n_items, n_factors, dls.scale.y_range)
+        return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.y_range), dls)
 
 # %% ../nbs/05_models.ipynb #3d797ae5
 class DotProductBiasCE(RatingModel):
@@ -88,7 +93,7 @@ class DotProductBiasCE(RatingModel):
         y_range=None, # Ends of the sigmoid before the projection; None for no sigmoid
     ) -> 'DotProductBiasCE': # Untrained
         "The model that fits `dls`: its users, its items, its rating levels."
-        return cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes, y_range)
+        return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes, y_range), dls)
 
 # %% ../nbs/05_models.ipynb #9b56e95b
 class DotProductSoftmax(RatingModel):
@@ -106,7 +111,7 @@ class DotProductSoftmax(RatingModel):
         n_factors=10, # Length of the factor vectors of one level
     ) -> 'DotProductSoftmax': # Untrained
         "The model that fits `dls`: its users, its items, its rating levels."
-        return cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes)
+        return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes), dls)
 
 # %% ../nbs/05_models.ipynb #5f05d643
 def _sizes(dls): return [(n, emb_sz_rule(n)) for n in (dls.n_users, dls.n_items)]
@@ -138,7 +143,7 @@ class CollabNN(RatingModel):
         output=None, # 'rating', 'class' or 'line'; None: what the targets of `dls` ask for
     ) -> 'CollabNN': # Untrained, its embeddings as long as fastai's rule has them
         "The model that fits `dls`: its users, its items, and the output that its targets ask for."
-        return cls(*_sizes(dls), n_act, output or dls.target, dls.scale.n_classes, dls.scale.y_range)
+        return _featured(cls(*_sizes(dls), n_act, output or dls.target, dls.scale.n_classes, dls.scale.y_range), dls)
 
 # %% ../nbs/05_models.ipynb #57a10ff4
 def _informed(dot, pairs, n_cont, dropout):
@@ -170,7 +175,7 @@ class OrdinalMF(RatingModel):
     ) -> 'OrdinalMF': # Untrained
         "The model that fits `dls`: its users, items and levels, the sets of its training pairs, its context."
         pairs, n_cont = dls.train_ds.tensors[0] if implicit else None, len(dls.cont_names)
-        return cls(dls.n_users, dls.n_items, n_factors, level_shares(dls), pairs, n_cont, dropout)
+        return _featured(cls(dls.n_users, dls.n_items, n_factors, level_shares(dls), pairs, n_cont, dropout), dls)
 
 class ImplicitMF(RatingModel):
     """Score: dot product, with implicit sets and context. Head: a rating within `y_range`.
@@ -195,7 +200,7 @@ class ImplicitMF(RatingModel):
     ) -> 'ImplicitMF': # Untrained
         "The model that fits `dls`: its users, items and scale, the sets of its training pairs, its context."
         pairs, n_cont = dls.train_ds.tensors[0], len(dls.cont_names)
-        return cls(dls.n_users, dls.n_items, n_factors, dls.scale.y_range, pairs, n_cont, dropout)
+        return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.y_range, pairs, n_cont, dropout), dls)
 
 class OrdinalNN(RatingModel):
     "Score: a network with one hidden layer. Head: a cumulative logit whose cuts users and items move."
@@ -212,7 +217,7 @@ class OrdinalNN(RatingModel):
         n_act:int=100, # Width of the hidden layer
     ) -> 'OrdinalNN': # Untrained
         "The model that fits `dls`: its users, its items, its levels."
-        return cls(*_sizes(dls), level_shares(dls), n_act)
+        return _featured(cls(*_sizes(dls), level_shares(dls), n_act), dls)
 
 # %% ../nbs/05_models.ipynb #c0b9d633
 class Ensemble(Module):

@@ -31,7 +31,7 @@ from torch import nn
 from . import __version__
 from .comparison import fit_entry
 from .context import TimeContext
-from .data import RatingDataset, RatingDL, RatingScale, hold_out
+from .data import Features, RatingDataset, RatingDL, RatingScale, _trained_rows, hold_out
 from .evaluation import Predictions, predict
 from .fitted import Gaussian, fit_gaussian, outputs
 from .foldin import fold_in
@@ -41,21 +41,36 @@ from .models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftm
 from .recommendation import factors, top_n
 from .registry import MODELS, known_models
 from .runs import fingerprint
-from .scores import DotProduct, InformedDotProduct, Network, SetEmbedding
+from .scores import DotProduct, FeatureEmbedding, InformedDotProduct, Network, SetEmbedding, add_features
 
 # %% ../nbs/19_saved.ipynb #fbf39f5d
+def _features_shape(m):
+    "What features the tables of a score have; nothing where there are none."
+    tables = {o: getattr(m, f'{o}_factors') for o in ('user', 'item')}
+    found = {o: dict(names=list(t.names), k=t.at.shape[1]) for o, t in tables.items() if isinstance(t, FeatureEmbedding)}
+    return dict(features=found) if found else {}
+
+def _with_features(score, features):
+    "A score with features as `_features_shape` describes them; what each row has comes with the weights."
+    for o, f in features.items():
+        at = torch.zeros(len(getattr(score, f'{o}_factors').weight), f['k'], dtype=torch.int64)
+        add_features(score, **{f'{o}s': Features(tuple(f['names']), at, at.float())})
+    return score
+
 def _dot_shape(m):
     n_users, n = m.user_factors.weight.shape
     n_items = len(m.item_factors.weight)
-    return dict(n_users=n_users, n_items=n_items, n_factors=n//m.n_scores, n_scores=m.n_scores)
+    return dict(n_users=n_users, n_items=n_items, n_factors=n//m.n_scores, n_scores=m.n_scores) | _features_shape(m)
+
+def _dot(features={}, **shape): return _with_features(DotProduct(**shape), features)
 
 def _network_shape(m):
     (n_users, user_len), (n_items, item_len) = m.user_factors.weight.shape, m.item_factors.weight.shape
     return dict(n_users=n_users, user_len=user_len, n_items=n_items, item_len=item_len,
-                n_act=m.layers[0].out_features, n_scores=m.n_scores)
+                n_act=m.layers[0].out_features, n_scores=m.n_scores) | _features_shape(m)
 
-def _network(n_users, user_len, n_items, item_len, n_act, n_scores):
-    return Network((n_users, user_len), (n_items, item_len), n_act, n_scores)
+def _network(n_users, user_len, n_items, item_len, n_act, n_scores, features={}):
+    return _with_features(Network((n_users, user_len), (n_items, item_len), n_act, n_scores), features)
 
 def _informed_shape(m):
     return dict(dot=_describe(m.dot), sets=m.has_sets, of_items=_item_sets(m) is not None, n_cont=m.n_cont,
@@ -106,7 +121,7 @@ _PAIRS = (RatingModel, DotProductBias, DotProductBiasCE, DotProductSoftmax, Coll
           OrdinalNN)
 # type -> (how it is described, how it is made of its description)
 _KINDS = {
-    DotProduct: (_dot_shape, DotProduct), Network: (_network_shape, _network),
+    DotProduct: (_dot_shape, _dot), Network: (_network_shape, _network),
     InformedDotProduct: (_informed_shape, _informed),
     InRange: (lambda m: dict(y_range=_ends(m.y_range)), InRange),
     LogitsOnLine: (lambda m: dict(n_classes=m.linear.out_features, y_range=_ends(m.y_range)), LogitsOnLine),
@@ -129,7 +144,7 @@ def _describe(module):
 def _make(d):
     "The module that `_describe` describes, untrained."
     if isinstance(d, list): return [_make(o) for o in d]
-    if not isinstance(d, dict): return d
+    if not isinstance(d, dict) or 'type' not in d: return d
     return _KINDS[_BY_NAME[d['type']]][1](**{k: _make(v) for k, v in d.items() if k != 'type'})
 
 def _tables(d):
@@ -582,6 +597,14 @@ def _read_dls(meta, train, context, users, items):
     parts = RatingDL(ds, bs=bs, shuffle=True), RatingDL(valid, bs=max(bs, 4096))
     return DataLoaders(*parts, device=torch.device('cpu'))
 
+def _give_features(dls, model):
+    "Gives loaders the features that the tables of `model` have."
+    found = {n.rpartition('.')[2]: m for n, m in model.named_modules() if isinstance(m, FeatureEmbedding)}
+    if not found: return
+    tables = (found.get(f'{o}_factors') for o in ('user', 'item'))
+    features = tuple(t and Features(t.names, t.at, t.share) for t in tables)
+    for ds in (dls.train_ds, dls.valid_ds): ds.features, ds.trained = features, _trained_rows(dls.train_ds)
+
 def _read_head(d, scale): return d and Gaussian(d['width'], scale, tuple(d['unknown']))
 
 def _recommender(meta, data):
@@ -590,6 +613,7 @@ def _recommender(meta, data):
     context = _read_context(meta['context'], parts['context'], users, items)
     dls = _read_dls(meta, parts['train'], context, users, items)
     model = _built(meta['model'], parts['weights'], dls.train_ds.tensors[0])
+    _give_features(dls, model)
     titles = {i: t for i, t in zip(items, meta['titles'] or []) if t is not None}
     info = {k: meta[k] for k in ('format', 'versions', 'data')}
     return Recommender(model, dls, _read_head(meta['head'], dls.scale), titles, meta['name'], meta['settings'], info)
@@ -617,6 +641,7 @@ def train_on_all(
     n_epoch:int=None, # Epochs; None: the entry's own
     scale:RatingScale=None, # The rating scale; None: that of the ratings
     titles=None, # Item id -> title, for showing
+    **features, # `user_features` and `item_features` of `rating_dls`
 ) -> Recommender: # Ready to be asked or saved
     """Trains an entry of the registry on every rating, on one thread to be repeatable.
     The validation part of its loaders is a copy of the first rows: its loss says nothing.
@@ -630,8 +655,8 @@ def train_on_all(
     try:
         if entry.target == 'rating':
             quick = replace(entry, trainer='loop')
-            twin, held, *_ = fit_entry(quick, ratings, hold_out(rows, 0.1, seed), seed, scale)
+            twin, held, *_ = fit_entry(quick, ratings, hold_out(rows, 0.1, seed), seed, scale, **features)
             head = fit_gaussian(twin, held.valid)
-        model, dls, *_ = fit_entry(entry, ratings, (rows, rows[:100]), seed, scale)
+        model, dls, *_ = fit_entry(entry, ratings, (rows, rows[:100]), seed, scale, **features)
     finally: torch.set_num_threads(threads)
     return Recommender(model.eval(), dls, head, titles, name, dict(entry.settings, seed=seed))

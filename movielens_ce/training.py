@@ -193,10 +193,12 @@ class _Stack(_One):
 # %% ../nbs/07_training.ipynb #b18d7e98
 _ID_TABLES = 'user_factors', 'user_bias', 'user', 'item_factors', 'item_bias', 'item'
 
+def _part(name): return name.removesuffix('.own').rpartition('.')[2]
+
 def _id_tables(model):
-    "Name -> table with a row for each user or item, for the parts of a `RatingModel`."
+    "Name -> table of the ids' own vectors, a row for each user or item, for the parts of a `RatingModel`."
     embeddings = {n: m for n, m in model.named_modules() if isinstance(m, nn.Embedding)}
-    return {n: m for n, m in embeddings.items() if n.rpartition('.')[2] in _ID_TABLES}
+    return {n: m for n, m in embeddings.items() if _part(n) in _ID_TABLES}
 
 def _hidden(ds, column):
     "The training rows with the ids of `column` hidden, each once: (`x_cat`, classes, weights that sum to 1)."
@@ -221,33 +223,60 @@ def _has_unknown(model):
     if isinstance(model, Ensemble): return all(map(_has_unknown, model.models))
     return isinstance(model, RatingModel) and hasattr(model.score, 'unrated')
 
+def _likeliest(plain, rows_to_tables, start, x, y, weights, loss, n_steps):
+    """The rows, one for each table, whose weighted loss on the pairs `x` is smallest.
+    `rows_to_tables` makes the tables of `plain` of them."""
+    sizes, loss = [len(r) for r in start], vmap(loss)
+    def total(numbers):
+        free = torch.tensor(numbers, dtype=torch.float32, device=x.device, requires_grad=True)
+        now = rows_to_tables(free.split(sizes))
+        value = (loss(functional_call(plain, now, (x,))[:, None], y[:, None])*weights).sum()
+        return value.item(), torch.autograd.grad(value, free)[0].double().cpu().numpy()
+    first = torch.cat([*start]).double().cpu().numpy()
+    with torch.enable_grad(): found = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
+    return torch.from_numpy(found).float().split(sizes)
+
+def _fit_row_0(own, plain, dls, n_steps):
+    "Fits the rows of the unknown user and of the unknown item."
+    pairs = [t.to(dls.device or 'cpu') for t in _hidden_rows(dls.train_ds)]
+    known = {n: t.weight.detach()[1:] for n, t in _id_tables(plain).items() if _part(n) in own}
+    def tables(rows): return {f'{n}.weight': torch.cat([r[None], known[n]]) for n, r in zip(known, rows)}
+    rows = _likeliest(plain, tables, [w.mean(0) for w in known.values()], *pairs, LOSSES[dls.train_ds.target], n_steps)
+    for n, r in zip(known, rows): own[_part(n)].weight.data[0] = r
+
+def _fit_untrained(own, plain, dls, column, n_steps, at_most=100_000):
+    "Fits the own vector of ids that have features and no training rating, one for all of them; without features it is row 0."
+    ds = dls.train_ds
+    trained, described = ds.trained[column], ds.features[column].weight.any(1)
+    if trained[1:].all(): return
+    mine = {n: t for n, t in _id_tables(plain).items() if _part(n) in own and _part(n).startswith(('user', 'item')[column])}
+    some = torch.linspace(0, len(ds) - 1, min(len(ds), at_most)).long()
+    x, y = (ds.tensors[i][some.to(ds.tensors[i].device)].to(dls.device or 'cpu') for i in (0, -1))
+    def tables(rows): return {f'{n}.weight': r.expand(len(trained), -1) for n, r in zip(mine, rows)}
+    start, weights = [t.weight.detach()[trained].mean(0) for t in mine.values()], torch.full((len(x),), 1/len(x), device=x.device)
+    rows = _likeliest(plain, tables, start, x, y.flatten(), weights, LOSSES[ds.target], n_steps)
+    for n, r in zip(mine, rows):
+        table = own[_part(n)].weight.data
+        table[~trained & described], table[~trained & ~described] = r.to(table), table[0].clone()
+
 def fit_unknown(
     model, # A `RatingModel` or an `Ensemble` of them, trained; changed in place
     dls, # The loaders of `rating_dls` that it was trained on
     n_steps:int=20, # Steps of L-BFGS
 ):
     """Fits the rows of the unknown user and of the unknown item: they have the smallest loss on the training rows
-    whose ids are hidden. Everything else stays as it is, and the context counts as absent."""
+    whose ids are hidden. Everything else stays as it is, and the context counts as absent.
+    Ids with features and without a training rating get a vector of their own that suits the training rows likewise,
+    the features known."""
     if isinstance(model, Ensemble):
         for m in model.models: fit_unknown(m, dls, n_steps)
         return
-    device = dls.device or 'cpu'
-    x, y, weights = (t.to(device) for t in _hidden_rows(dls.train_ds))
-    plain, loss = model.to(device).eval().unrated(), vmap(LOSSES[dls.train_ds.target])
-    own = {n.rpartition('.')[2]: t for n, t in _id_tables(model).items() if t.weight.requires_grad}
-    known = {n: t.weight.detach()[1:] for n, t in _id_tables(plain).items() if n.rpartition('.')[2] in own}
-    if not known: return
-    start = {n: w.mean(0) for n, w in known.items()}
-    sizes = [len(w) for w in start.values()]
-    def total(numbers):
-        free = torch.tensor(numbers, dtype=torch.float32, device=device, requires_grad=True)
-        now = {f'{n}.weight': torch.cat([row[None], known[n]]) for n, row in zip(known, free.split(sizes))}
-        value = (loss(functional_call(plain, now, (x,))[:, None], y[:, None])*weights).sum()
-        return value.item(), torch.autograd.grad(value, free)[0].double().cpu().numpy()
-    first = torch.cat([*start.values()]).double().cpu().numpy()
-    with torch.enable_grad(): found = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
-    with torch.no_grad():
-        for n, row in zip(known, torch.from_numpy(found).split(sizes)): own[n.rpartition('.')[2]].weight[0] = row
+    ds, plain = dls.train_ds, model.to(dls.device or 'cpu').eval().unrated()
+    own = {_part(n): t for n, t in _id_tables(model).items() if t.weight.requires_grad}
+    if not own: return
+    _fit_row_0(own, plain, dls, n_steps)
+    for column in range(2):
+        if ds.features[column]: _fit_untrained(own, plain, dls, column, n_steps)
 
 # %% ../nbs/07_training.ipynb #caab8646
 def _check_finite(losses, n_before):
