@@ -8,6 +8,7 @@ __all__ = ['TimeContext']
 # %% ../nbs/02_context.ipynb #23583c86
 import numpy as np
 import pandas as pd
+from scipy.linalg import blas
 
 # %% ../nbs/02_context.ipynb #535a1e79
 def _seconds(frame, column):
@@ -26,9 +27,22 @@ def _shrunk_mean(keys, values, shrink):
     by = pd.Series(values).groupby(np.asarray(keys))
     return by.sum()/(by.size() + shrink)
 
-def _by_user(users, frame):
-    "User -> its rows of `frame`, in their order."
-    return {u: frame.iloc[rows] for u, rows in frame.groupby(users.to_numpy()).indices.items()}
+def _decayed_sums(group, t, values, scales, both):
+    """For each row, the sum of the values of its group up to the row, in order of time, with weights exp(-|Δt|/scale).
+    Rows of one time keep their order. With `both` the sum goes on behind the row. Array `[values, scales, n]`."""
+    order = np.lexsort((t, group))
+    group, t, values = group[order], t[order], [v[order] for v in values]
+    same, gap, out = np.diff(group) == 0, np.diff(t).clip(0), np.empty((len(values), len(scales), len(t)))
+    band = np.zeros((2, len(t)), order='F')                 # a matrix with ones above and -decay below
+    for i, s in enumerate(scales):
+        band[1, :-1] = -np.exp(-gap/s)*same
+        for j, v in enumerate(values):
+            sums = blas.dtbsv(1, band, v, lower=1, diag=1)  # y[k] = v[k] + decay[k]*y[k - 1]
+            if both: sums += blas.dtbsv(1, band, v, lower=1, diag=1, trans=1) - v
+            out[j, i, order] = sums
+    return out
+
+_LOOKS, _BLOCK = ('both', 'up_to', 'before'), 2**18
 
 class TimeContext:
     """The mean deviation of the same user's other training ratings, weighted by closeness in time.
@@ -40,39 +54,51 @@ class TimeContext:
         rating:str='rating', # Column of the ratings
         timestamp:str='timestamp', # Column of the times, in seconds
         scales:tuple=(1, 20, 60, 300, 3600, 86400), # Time scales τ, in seconds
-        shrink:float=2., # λ, in ratings
+        shrink:float=2., # λ, in ratings, above 0
+        look:str='both', # Which of the user's ratings: 'both' sides, 'up_to' the row's second, or strictly 'before' it
     ):
+        if look not in _LOOKS: raise ValueError(f"look must be one of {', '.join(_LOOKS)}, not {look!r}")
+        if min(shrink, *scales) <= 0: raise ValueError('scales and shrink must be above 0')
         if timestamp not in train: raise ValueError(f'a context of time needs a column {timestamp!r}')
         t = _seconds(train, timestamp)
         _refuse(train[timestamp][np.isnan(t)])
         self.user, self.item, self.timestamp = user, item, timestamp
-        self.scales, self.shrink = tuple(scales), shrink
+        self.scales, self.shrink, self.look = tuple(scales), shrink, look
         dev = train[rating].to_numpy(float) - train[rating].mean()
         item_bias = train[item].map(_shrunk_mean(train[item], dev, 5)).to_numpy()
-        frame = pd.DataFrame(dict(item=train[item].to_numpy(), t=t, dev=dev - item_bias))
-        self.of_user = _by_user(train[user], frame)
+        self._keep(train[user], train[item], t, dev - item_bias)
+
+    def _keep(self, users, items, t, dev):
+        "Keeps the training ratings user by user, each user's in their order."
+        (u, users), (i, items) = (pd.factorize(c.to_numpy(), use_na_sentinel=False) for c in (users, items))
+        self.users, self.items = pd.Index(users), pd.Index(items)
+        self.first = np.append(0, np.bincount(u).cumsum())
+        ratings = pd.DataFrame(dict(u=u.astype(np.int32), i=i.astype(np.int32), t=t, dev=dev))
+        self.ratings = ratings.iloc[np.argsort(u, kind='stable')]
 
     def state(self) -> tuple: # (settings, a frame of the training ratings: user, item, t in seconds, dev in rating units)
         "All that the context is made of, in plain types: what `from_state` takes."
-        settings = dict(user=self.user, item=self.item, timestamp=self.timestamp, scales=self.scales, shrink=self.shrink)
-        users = [u for u, mine in self.of_user.items() for _ in range(len(mine))]
-        return settings, pd.concat(self.of_user.values(), ignore_index=True).assign(user=users)
+        settings = {k: getattr(self, k) for k in ('user', 'item', 'timestamp', 'scales', 'shrink', 'look')}
+        r = self.ratings
+        ids = dict(user=self.users.take(r.u), item=self.items.take(r.i))
+        return settings, pd.DataFrame(ids | dict(t=r.t.to_numpy(), dev=r.dev.to_numpy()))
 
     @classmethod
     def from_state(cls,
-        settings:dict, # What `state` gives first
+        settings:dict, # What `state` gives first; one without `look` looks at both sides
         ratings:pd.DataFrame, # What it gives then
     ) -> 'TimeContext': # It gives the same numbers, bit for bit
         "The context that `state` describes."
         self = cls.__new__(cls)
-        vars(self).update(settings, scales=tuple(settings['scales']))
-        self.of_user = _by_user(ratings.user, ratings[['item', 't', 'dev']])
+        vars(self).update(dict(look='both') | settings, scales=tuple(settings['scales']))
+        self._keep(ratings.user, ratings['item'], ratings.t.to_numpy(), ratings.dev.to_numpy())
         return self
 
     @property
     def names(self):
         "What each number is called, in the order of `scales`."
-        return [f'within {s:g} s' for s in self.scales]
+        where = dict(both='', up_to=' up to it', before=' before it')[self.look]
+        return [f'within {s:g} s{where}' for s in self.scales]
 
     def __call__(self,
         frame:pd.DataFrame, # Rows to describe: user, item and, where it is known, timestamp; ratings in it are not looked at
@@ -81,22 +107,25 @@ class TimeContext:
         Raises `ValueError` for a time that is no number."""
         out = np.zeros((len(frame), len(self.scales)), np.float32)
         if not len(frame) or self.timestamp not in frame: return out
-        items, t = frame[self.item].to_numpy(), _seconds(frame, self.timestamp)
-        for u, rows in frame.groupby(self.user).indices.items():
-            rows = rows[np.isfinite(t[rows])]
-            if u not in self.of_user or not len(rows): continue
-            mine = self.of_user[u]
-            parts = np.array_split(rows, -(-len(rows)*len(mine)//2_000_000))
-            for part in parts: out[part] = self._of_one_user(mine, items[part], t[part])
+        u, i = self.users.get_indexer(frame[self.user].to_numpy()), self.items.get_indexer(frame[self.item].to_numpy())
+        t = _seconds(frame, self.timestamp)
+        rows = np.flatnonzero((u >= 0) & np.isfinite(t))
+        if not len(rows): return out
+        rows = rows[np.argsort(u[rows], kind='stable')]
+        users, at = np.unique(u[rows], return_index=True)
+        size = np.diff(at, append=len(rows)) + np.diff(self.first)[users]
+        cuts = at[1:][np.diff(size.cumsum()//_BLOCK) > 0]
+        for part in np.split(rows, cuts): out[part] = self._of_rows(u[part], i[part], t[part])
         return out
 
-    def _of_one_user(self, mine, items, t):
-        "Context of rows of one user whose training ratings are `mine`."
-        others = (items[:, None] != mine['item'].to_numpy()).astype(np.float32)
-        gap = abs(t[:, None] - mine.t.to_numpy()).astype(np.float32)
-        dev_and_one = np.stack([mine.dev, np.ones(len(mine))], axis=1).astype(np.float32)
-        total, n = (others @ dev_and_one).T
-        user_bias = total/(n + 5)
-        # for each scale the sum of weights times deviations, and the sum of weights
-        sums = ((np.exp(gap*np.float32(-1/s))*others) @ dev_and_one for s in self.scales)
-        return np.stack([(d - user_bias*w)/(w + self.shrink) for d, w in (o.T for o in sums)], axis=1)
+    def _of_rows(self, u, i, t):
+        "Context of rows with these numbers of users and items. They join the ratings with values of 0."
+        mine = np.concatenate([np.arange(*self.first[k:k + 2]) for k in np.unique(u)])
+        asked, mine = pd.DataFrame(dict(u=u, i=i, t=t, dev=0., one=0.)), self.ratings.iloc[mine].assign(one=1.)
+        both = pd.concat([asked, mine] if self.look == 'before' else [mine, asked])
+        pair = both.u.to_numpy(np.int64)*(len(self.items) + 1) + both.i.to_numpy()
+        values, scales = both[['dev', 'one']].to_numpy().T, (np.inf, *self.scales)
+        def sums(group): return _decayed_sums(group, both.t.to_numpy(), values, scales, self.look == 'both')
+        others = sums(both.u.to_numpy()) - sums(pair)
+        d, w = others[..., :len(u)] if self.look == 'before' else others[..., len(mine):]
+        return ((d - d[0]/(w[0] + 5)*w)/(w + self.shrink))[1:].T

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +240,15 @@ def test_other_columns(made_up, tmp_path):
     np.testing.assert_array_equal(rec.predictions(frame).probs, predict(model, dls.test_dl(frame)).probs)
     np.testing.assert_array_equal(rec.predictions(made_up).probs, rec.predictions(frame).probs)
     assert rec.predict(rec.top_n(3)).shape == (90, 14)
+
+
+@pytest.mark.parametrize('look', ['both', 'up_to', 'before'])
+def test_where_a_context_looks_comes_back(look, made_up, tmp_path):
+    dls = rating_dls(made_up, target='class', context=partial(TimeContext, look=look), device='cpu')
+    save_model(tmp_path/'m', OrdinalMF.from_dls(dls, 3), dls)
+    context = load_model(tmp_path/'m').dls.train_ds.context
+    assert context.look == look
+    np.testing.assert_array_equal(context(made_up), dls.train_ds.context(made_up))
 
 
 class FromAbove(RatingModel): pass
