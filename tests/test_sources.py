@@ -15,21 +15,21 @@ def clean(tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path/'cache'))
     monkeypatch.delenv('MOVIELENS_CE_DATA', raising=False)
     monkeypatch.setattr(movielens, 'fastai_cfg', lambda: type('Cfg', (), dict(path=staticmethod(lambda k: tmp_path/'fastai'))))
-    monkeypatch.setattr(movielens, '_SOURCES', {})
+    monkeypatch.setattr(movielens, '_sources', lambda known: {})
     return tmp_path/'cache'/'movielens_ce'/'ml-100k'
 
 
-def source(ml, monkeypatch, *fetches): monkeypatch.setattr(movielens, '_SOURCES', {f'source {i}': f for i, f in enumerate(fetches, 1)})
-def unreachable(tmp): raise OSError('no route to host')
+def source(ml, monkeypatch, *fetches): monkeypatch.setattr(movielens, '_sources', lambda known: {f'source {i}': f for i, f in enumerate(fetches, 1)})
+def unreachable(known, tmp): raise OSError('no route to host')
 
 
 def good(ml):
-    def fetch(tmp): return shutil.copytree(ml.path, f'{tmp}/ml-100k')
+    def fetch(known, tmp): return shutil.copytree(ml.path, f'{tmp}/ml-100k')
     return fetch
 
 
 def interrupted(ml):
-    def fetch(tmp):
+    def fetch(known, tmp):
         shutil.copytree(ml.path, f'{tmp}/ml-100k')
         content = (ml.path/'u.data').read_bytes()
         open(f'{tmp}/ml-100k/u.data', 'wb').write(content[:len(content)//2])
@@ -42,7 +42,7 @@ def test_next_source_when_one_fails(ml, clean, monkeypatch):
     said = []
     assert find_ml100k(say=said.append) == clean and not ml100k_fault(clean)
     assert len(said) == 1 and 'no route to host' in said[0]
-    monkeypatch.setattr(movielens, '_SOURCES', {})
+    source(ml, monkeypatch)
     assert find_ml100k() == clean                                        # from the cache now
 
 
@@ -51,8 +51,8 @@ def test_interrupted_download_leaves_nothing(ml, clean, monkeypatch):
     with pytest.raises(FileNotFoundError, match='MD5 differs'): find_ml100k(say=lambda s: None)
     assert not clean.exists()
 
-    def killed(tmp):
-        interrupted(ml)(tmp)
+    def killed(known, tmp):
+        interrupted(ml)(known, tmp)
         raise KeyboardInterrupt
     source(ml, monkeypatch, killed)
     with pytest.raises(KeyboardInterrupt): find_ml100k(say=lambda s: None)
@@ -60,13 +60,13 @@ def test_interrupted_download_leaves_nothing(ml, clean, monkeypatch):
 
 
 def test_corrupt_cache_is_named_and_fetched_again(ml, clean, monkeypatch):
-    interrupted(ml)(clean.parent)
+    interrupted(ml)(None, clean.parent)
     assert 'MD5' in ml100k_fault(clean)
     source(ml, monkeypatch, good(ml))
     said = []
     find_ml100k(say=said.append)
     assert str(clean) in said[0] and 'fetching it again' in said[0] and not ml100k_fault(clean)
-    assert [p.name for p in clean.parent.iterdir()] == ['ml-100k']        # nothing temporary is left
+    assert [p.name for p in clean.parent.iterdir() if p.suffix != '.lock'] == ['ml-100k']        # nothing temporary is left
 
 
 def test_no_source_says_what_was_tried_and_what_to_do(ml, clean, monkeypatch):
@@ -78,7 +78,7 @@ def test_no_source_says_what_was_tried_and_what_to_do(ml, clean, monkeypatch):
 def test_named_folder_is_only_read(ml, clean, tmp_path, monkeypatch):
     source(ml, monkeypatch, good(ml))
     folder = tmp_path/'mine'
-    interrupted(ml)(folder)
+    interrupted(ml)(None, folder)
     before = (folder/'ml-100k/u.data').read_bytes()
     with pytest.raises(ValueError, match='MD5 differs'): load_ml100k(folder/'ml-100k')
     assert (folder/'ml-100k/u.data').read_bytes() == before and not clean.exists()
