@@ -39,26 +39,37 @@ from .runs import Run, fingerprint, kept_run, prepare_out, results_frame, save_r
 from .training import fit_one_cycle
 
 # %% ../nbs/13_comparison.ipynb #0f81a65f
-def make_fold(
-    name, # 1–5, 'ua', 'ub', 'time' or 'random:SEED'
-    ratings:pd.DataFrame, # The ratings to split
-) -> tuple: # Row numbers (train, test)
-    "The split that has this name. Raises `ValueError` for one there is none of."
-    name = str(name)
+def _rows_of(name, ratings):
+    "(train, test) rows of the fold called `name`."
     if name in ('ua', 'ub'): return dict(ua=ua_split, ub=ub_split)[name](ratings)
     if name == 'time': return time_split(ratings)
     if re.fullmatch(r'[1-5]', name): return fold_split(int(name), ratings)
     if m := re.fullmatch(r'random:(\d{1,9})', name): return random_split(int(m[1]), ratings)
     raise ValueError(f'unknown fold {name!r}: use 1 to 5, ua, ub, time or random:SEED')
 
+def make_fold(
+    name, # 1–5, 'ua', 'ub', 'time' or 'random:SEED'
+    ratings:pd.DataFrame, # The ratings to split
+) -> tuple: # Row numbers (train, test)
+    "The split that has this name. Raises `ValueError` for an unknown one, and for one without training or test rows."
+    parts = _rows_of(str(name), ratings)
+    for what, rows in zip(('training', 'test'), parts):
+        if not len(rows): raise ValueError(f'fold {name} of these {len(ratings):,} ratings has no {what} rows: name another')
+    return parts
+
 # %% ../nbs/13_comparison.ipynb #62f6cb92
-def _their_dls(ratings, splits, bs):
+def _as_rows(ratings, dls):
+    "Ratings with our rows as ids. Where ids are text, fastai's loaders would make rows for those of test rows, too."
+    rows = {c: pd.Index(list(dls.classes[c][1:])).get_indexer(ratings[c]) + 1 for c in ('user', 'item')}
+    return pd.DataFrame(dict(rows, rating=ratings.rating.to_numpy()))
+
+def _their_dls(frame, splits, bs):
     "fastai's own loaders, as `CollabDataLoaders` makes them, on our split."
-    frame = ratings[['user', 'item', 'rating']].copy()
-    to = TabularCollab(frame, [Categorify], ['user', 'item'], y_names=['rating'], y_block=TransformBlock(),
-                       splits=tuple(s.tolist() for s in splits))
-    with warnings.catch_warnings():                  # pandas 3 gives fastai's loaders read-only arrays
+    with warnings.catch_warnings():                  # of pandas 3: read-only arrays, test rows with unknown ids
         warnings.filterwarnings('ignore', message='The given NumPy array is not writable')
+        warnings.filterwarnings('ignore', message='Constructing a Categorical with a dtype')
+        to = TabularCollab(frame, [Categorify], ['user', 'item'], y_names=['rating'], y_block=TransformBlock(),
+                           splits=tuple(s.tolist() for s in splits))
         return to.dataloaders(bs=bs, device=torch.device('cpu'))
 
 def _fit_learner(model, dls, entry):
@@ -90,7 +101,7 @@ def _fit_fastai(entry, ratings, splits, dls, seed):
     np.random.seed(seed)
     random.seed(seed)
     model = entry.make(dls)
-    if entry.trainer == 'fastai': dls = _their_dls(ratings, splits, entry.bs)
+    if entry.trainer == 'fastai': dls = _their_dls(_as_rows(ratings, dls), splits, entry.bs)
     return model, _fit_learner(model, dls, entry)
 
 def fit_entry(
@@ -168,7 +179,9 @@ def iter_runs(
     _check_seeds(seeds)
     entries = {m: _entry_of(m, n_epoch) for m in models}
     RatingScale.from_ratings(ratings.rating)
-    for f in folds: make_fold(f, ratings)
+    for f in folds:
+        train, _ = make_fold(f, ratings)
+        if any(e.target == 'rating' for e in entries.values()): hold_out(train)                    # are there enough?
     if 'timestamp' in ratings and any(e.context for e in entries.values()): TimeContext(ratings)   # are times numbers?
     tasks = list(dict.fromkeys((m, str(f), s) for f in folds for s in seeds for m in models))
     data, todo, kept = fingerprint(ratings), [], []

@@ -35,6 +35,9 @@ class RatingScale:
         levels = tuple(float(o) for o in self.levels)
         if len(levels) < 2 or not np.all(np.isfinite(levels)) or not np.all(np.diff(levels) > 0):
             raise ValueError(f'a rating scale needs two or more different levels in ascending order, not {self.levels}')
+        if max(map(abs, levels)) > 1e12 or np.diff(levels).min() < 1e-6:
+            raise ValueError(f'levels from {levels[0]:g} to {levels[-1]:g}, {np.diff(levels).min():g} apart, '
+                             'are too large or too close together: round or rescale the ratings')
         object.__setattr__(self, 'levels', levels)
 
     @classmethod
@@ -47,7 +50,7 @@ class RatingScale:
         `max_levels` differ."""
         seen = np.unique(np.asarray(ratings, dtype=float))
         if len(seen) < 2: raise ValueError(f'all ratings are the same ({seen[0]:g}): there is nothing to predict')
-        step = np.diff(seen).min()
+        step = np.diff(cls(seen).levels).min()
         n_steps = (seen[-1] - seen[0])/step
         grid = seen[0] + step*np.arange(round(n_steps) + 1) if n_steps < max_levels else seen
         levels = grid if np.isclose(grid[:, None], seen).any(0).all() else seen
@@ -260,13 +263,22 @@ def random_split(
     n_test = _check_frac(test_frac, n)
     return _complement(np.sort(np.random.default_rng(seed).permutation(n)[:n_test]), n)
 
+def _times(ratings):
+    "The column timestamp as numbers or as dates; `ValueError` where one is missing or neither."
+    if 'timestamp' not in ratings: raise ValueError('a split by time needs a column timestamp')
+    t = ratings.timestamp
+    if not pd.api.types.is_datetime64_any_dtype(t): t = pd.to_numeric(t, errors='coerce')
+    for value in ratings.timestamp[t.isna()].head(1):
+        raise ValueError(f'a split by time needs the time of each rating: {value!r} in column timestamp is none')
+    return t.to_numpy()
+
 def time_split(
-    ratings:pd.DataFrame, # Ratings with a column timestamp
+    ratings:pd.DataFrame, # Ratings with a column timestamp, of numbers or of dates
     test_frac:float=0.2, # Share of test rows, in (0, 1)
 ) -> tuple: # Row numbers (train, test), int64
-    "The latest ratings are the test set: what a running system would have had to predict."
-    if 'timestamp' not in ratings: raise ValueError('a split by time needs a column timestamp')
-    order = np.argsort(ratings.timestamp.to_numpy(), kind='stable')
+    """The latest ratings are the test set: what a running system would have had to predict.
+    Raises `ValueError` for a time that is missing, or neither a number nor a date."""
+    order = np.argsort(_times(ratings), kind='stable')
     return _complement(np.sort(order[len(ratings) - _check_frac(test_frac, len(ratings)):]), len(ratings))
 
 def hold_out(

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 from forked import own_environment
@@ -198,6 +200,83 @@ def test_times_that_are_no_numbers_are_refused_before_any_training(tmp_path):
     (tmp_path/'r.csv').write_text('\n'.join(lines))
     assert "'yesterday' is none" in refused('compare', '--data', tmp_path/'r.csv', '--models', 'dot,ordinal', '--out', tmp_path/'out')
     assert not list((tmp_path/'out').rglob('*.npz'))
+
+
+# Whole files, of any ids, ratings and times
+
+IDS = [st.integers(0, 6).map(str)]*3 + [
+    st.just('7'), st.integers(-2**70, 2**70).map(str), st.floats(allow_nan=False).map(repr),
+    st.text(st.characters(blacklist_categories=['Cs'], blacklist_characters='\0'), max_size=5), st.sampled_from(['1', '1.0', '01', 'x', ' ', 'ü', '1e3', 'nan', 'True', '-0'])]
+LEVELS = [list('12345')]*4 + [['0.5', '1.5', '5'], ['3'], ['-1e9', '1e9'], ['0', '1e-300'], ['-1e300', '0', '1e300'], ['1', '1.0000000001']]
+TIMES = [st.integers(0, 99).map(str), st.integers(-2**63, 2**63).map(str), st.sampled_from(['1e30', '-1e30', '0']), st.sampled_from(['', '5', 'inf', '1970-01-01', 'True', '1e19'])]
+
+
+@st.composite
+def files(draw):
+    "The text of a file of ratings: user, item, rating, and times or none."
+    columns = dict(user=draw(st.sampled_from(IDS)), item=draw(st.sampled_from(IDS)), rating=st.sampled_from(draw(st.sampled_from(LEVELS))))
+    if draw(st.booleans()): columns['timestamp'] = draw(st.sampled_from(TIMES))
+    rows = draw(st.lists(st.tuples(*columns.values()), min_size=draw(st.sampled_from([2, 12])), max_size=20))
+    return pd.DataFrame(rows, columns=[*columns]).to_csv(index=False)
+
+
+def ends_well(*args):
+    "Whether the command did what it should. Else it said in one line why not, with status 2. A warning of NumPy would be more than one line."
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', RuntimeWarning)
+        status, out, err = run(*args)
+    assert status in (0, None) or (status == 2 and out == '' and err.count('\n') == 1 and err.startswith('movielens-ce: ')), (status, out, err)
+    return status != 2
+
+
+any_file = given(text=files(), model=st.sampled_from(['dot', 'ordinal', 'nn', 'fastai_dot']), duplicates=st.sampled_from(['last', 'last', 'raise']), data=st.data())
+whole_files = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.slow(6)
+@settings(whole_files, max_examples=80)
+@any_file
+def test_train_on_any_file(text, model, duplicates, data, tmp_path_factory):
+    from movielens_ce.saved import load_model
+    folder = tmp_path_factory.mktemp('any')
+    (folder/'r.csv').write_text(text, encoding='utf-8')
+    of_file = ['--data', folder/'r.csv', '--duplicates', duplicates]
+    if not ends_well('train', '--model', model, '--epochs', 1, '--out', folder/'m', *of_file): assert os.listdir(folder) == ['r.csv']
+    else:
+        assert sorted(os.listdir(folder)) == ['m', 'r.csv']
+        rec = load_model(folder/'m')
+        best = rec.top_n(3)
+        assert np.isfinite(best.score).all() and np.isfinite(rec.predict(best).rating).all()
+        assert ends_well('recommend', '--model', folder/'m', f'--user={rec.users[-1]}') and ends_well('evaluate', '--model', folder/'m', *of_file)
+        assert ends_well('similar', '--model', folder/'m', f'--item={rec.items[-1]}')
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow(12)
+@settings(whole_files, max_examples=60)
+@any_file
+def test_compare_on_any_file(text, model, duplicates, data, tmp_path_factory):
+    folder, fold = tmp_path_factory.mktemp('any'), data.draw(st.sampled_from(['random:0', '1', 'time', 'ua']))
+    (folder/'r.csv').write_text(text, encoding='utf-8')
+    args = ['compare', '--models', model, '--folds', fold, '--epochs', 1, '--jobs', 1, '--data', folder/'r.csv', '--duplicates', duplicates, '--out', folder/'out']
+    if not ends_well(*args): assert os.listdir(folder) == ['r.csv']
+    else:
+        results = pd.read_csv(folder/'out/results.csv')
+        assert len(results) == 1 and np.isfinite(results[['rmse', 'mae', 'nll', 'accuracy']]).all(axis=None)
+        assert not [p for p in folder.rglob('.*')]
+    shutil.rmtree(folder)
+
+
+BAD_FOLDS = {'ua': (7, 'fold ua of these 7 ratings has no training rows'), '1': (2, 'fold 1 of these 2 ratings has no test rows'),
+             'time': (9, "'2001-01-01' in column timestamp is none"), 'random:0': (4, 'too few')}
+
+
+@pytest.mark.parametrize('fold', BAD_FOLDS)
+def test_a_fold_that_cannot_be_is_refused_before_any_training(fold, tmp_path):
+    n, words = BAD_FOLDS[fold]
+    (tmp_path/'r.csv').write_text('user,item,rating,timestamp\n' + ''.join(f'{i},1,{i % 5 + 1},2001-01-0{i + 1}\n' for i in range(n)))
+    assert words in refused('compare', '--data', tmp_path/'r.csv', '--models', 'dot', '--folds', fold, '--out', tmp_path/'out')
+    assert not (tmp_path/'out').exists()
 
 
 # A saved model: train, recommend, similar, evaluate
