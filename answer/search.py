@@ -3,12 +3,14 @@
     python -m answer.search                    all models, 16 trials each
     python -m answer.search dot nn_ce          some of them
     python -m answer.search --trials 40        another budget
+    python -m answer.search --data 1m          the settings for a million ratings, `LARGE`, 8 trials each
 
-Results go to answer/results/tuning.csv. A model whose trials are all there is not searched again.
+Each trial goes to answer/results/tuning.csv, or to tuning-1m.csv, as soon as it is there. The same command goes on from
+where it was stopped, and a model whose trials are all there is not searched again.
 
-The search sees the training rows of u1 alone: 64,000 to train on, 16,000 to score, no test row of u1. It minimises
-the negative log-likelihood of a model of classes, and the RMSE of a model of ratings. Ensembles are searched as a
-single member.
+The search sees training rows alone. On MovieLens-100K these are the 80,000 of u1: 64,000 to train on, 16,000 to score. On
+MovieLens-1M they are the 900,000 of a random split, of which a tenth is scored. It minimises the negative
+log-likelihood of a model of classes, and the RMSE of a model of ratings. Ensembles are searched as a single member.
 
 The first trial of each model is what somebody has used for it (`first_trial`): an earlier attempt's settings for
 `nn_ce`, the book's for all others but the three with implicit sets (SETS). For those it is what was found by hand
@@ -17,41 +19,63 @@ budget. Their batches are never small, because each step sums over all sets.
 """
 import argparse
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
 import pandas as pd
 import torch
+from filelock import FileLock
 
-from movielens_ce.comparison import fit_entry
+from movielens_ce.comparison import fit_entry, make_fold
 from movielens_ce.data import fold_split, hold_out, load_ml100k
 from movielens_ce.evaluation import predict, score
 from movielens_ce.fitted import outputs
 from movielens_ce.metrics import rmse
+from movielens_ce.movielens import load_movielens
 from movielens_ce.registry import MODELS
+from movielens_ce.runs import atomic_write
 
-FILE = Path(__file__).parent/'results'/'tuning.csv'
-TUNED = [m for m, e in MODELS.items() if e.source == 'searched']
+RESULTS = Path(__file__).parent/'results'
 SETS = [m for m, e in MODELS.items() if e.score == 'implicit']
 BOOK = dict(lr=5e-3, wd=0.1, wd_head=0.1, n_epoch=5, bs=64, n_factors=50, n_act=100)
 BY_HAND = dict(lr=0.01, wd=2., wd_head=0.3, n_epoch=20, bs=2048, n_factors=64, dropout=0.3)
 ATTEMPT = BOOK | dict(lr=1.2e-3, wd=0.01)
+BOOK_1M, BY_HAND_1M = BOOK | dict(bs=512), dict(lr=0.012, wd=0.7, wd_head=0.13, n_epoch=16, bs=8192, n_factors=128, dropout=0.17)
 
 
-def first_trial(name):
-    "What somebody has used for the model."
-    return BY_HAND if name in SETS else ATTEMPT if name == 'nn_ce' else BOOK
+@dataclass(frozen=True)
+class Size:
+    "What a search on a data set of some size tries."
+    models: list # Keys of `MODELS`
+    file: Path # Where the trials go
+    n_trials: int # For each model
+    n_factors: dict # Score -> lengths of its factors
+    bs: dict # Score -> batch sizes
+    first: Callable # Name of a model -> what somebody has used for it, the first trial
+
+
+def first_trial(name): return BY_HAND if name in SETS else ATTEMPT if name == 'nn_ce' else BOOK
+
+
+SIZES = {
+    '100k': Size([m for m, e in MODELS.items() if e.source == 'searched'], RESULTS/'tuning.csv', 16,
+                 dict(implicit=[32, 64, 96], dot=[10, 20, 50, 100], nn=[50, 100, 200]),
+                 dict(implicit=[512, 1024, 2048], dot=[64, 512, 2048], nn=[64, 512, 2048]), first_trial),
+    '1m': Size(['dot', 'dot_ordinal', 'implicit', 'ordinal_ids', 'ordinal'], RESULTS/'tuning-1m.csv', 8,
+               dict(implicit=[64, 128], dot=[50, 100, 200]), dict(implicit=[8192, 16384], dot=[512, 2048, 8192]),
+               lambda name: BY_HAND_1M if name in SETS else BOOK_1M),
+}
 
 
 def round2(x): return float(f'{x:.2g}')
 
 
-def sizes(entry):
+def sizes(entry, size):
     "(the option that is the model's size, what is tried for it)."
-    if entry.score == 'implicit': return 'n_factors', [32, 64, 96]
-    if entry.score == 'nn': return 'n_act', [50, 100, 200]
-    return 'n_factors', [10, 20, 50] if entry.head == 'levels' else [10, 20, 50, 100]
+    if entry.head == 'levels' and entry.score == 'dot': return 'n_factors', [10, 20, 50]
+    return 'n_act' if entry.score == 'nn' else 'n_factors', size.n_factors[entry.score]
 
 
 def suggest_wd_of(trial, entry):
@@ -62,17 +86,17 @@ def suggest_wd_of(trial, entry):
     return head | biases
 
 
-def suggest(trial, entry):
+def suggest(trial, entry, of):
     "Settings for one trial. The order of the suggestions is part of the search: the sampler draws one after the other."
     implicit = entry.score == 'implicit'
     wd = round2(trial.suggest_float('wd', 0.01, 4, log=True))
-    size, tried = sizes(entry)
+    size, tried = sizes(entry, of)
     options = {size: trial.suggest_categorical(size, tried)}
     wd_of = suggest_wd_of(trial, entry)
     if implicit: options['dropout'] = round2(trial.suggest_float('dropout', 0, 0.6))
     lr = round2(trial.suggest_float('lr', 1e-3, 0.05, log=True))
     n_epoch = trial.suggest_int('n_epoch', 3, 20, log=True)
-    bs = trial.suggest_categorical('bs', [512, 1024, 2048] if implicit else [64, 512, 2048])
+    bs = trial.suggest_categorical('bs', of.bs[entry.score])
     return dict(lr=lr, wd=wd, wd_of=wd_of, n_epoch=n_epoch, bs=bs, options=options)
 
 
@@ -85,48 +109,66 @@ def value(entry, ratings, splits):
     except FloatingPointError: return float('inf'), 0.
 
 
-def search(name, n_trials, ratings, splits, say=print):
-    "The trials of one model, as lines of the results file."
-    sampler, rows = optuna.samplers.TPESampler(seed=0, n_startup_trials=8), []
+def search(name, size, n_trials, ratings, splits, say=print):
+    "Tries settings until `n_trials` of a model are in the results file."
+    before = done(size, name)
+    sampler = optuna.samplers.TPESampler(seed=len(before), n_startup_trials=max(4, n_trials//2))
     study = optuna.create_study(sampler=sampler, direction='minimize')
-    study.enqueue_trial(first_trial(name))
+    for row in before.itertuples():
+        params = json.loads(row.params)
+        fixed = optuna.trial.FixedTrial(params)
+        suggest(fixed, MODELS[name], size)
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=fixed.distributions, value=min(row.value, 10.)))
+    if not len(before): study.enqueue_trial(size.first(name))
     def objective(trial):
-        settings = suggest(trial, MODELS[name])
+        settings = suggest(trial, MODELS[name], size)
         v, seconds = value(replace(MODELS[name], n_members=1, **settings), ratings, splits)
         as_text = {k: json.dumps(s) if isinstance(s, dict) else s for k, s in settings.items()}
-        rows.append(dict(model=name, trial=trial.number, value=v, seconds=round(seconds, 1), **as_text))
-        say(*(f'{k}={s:.4g}' if isinstance(s, float) else f'{k}={s}' for k, s in rows[-1].items()), flush=True)
-        return v if v < float('inf') else 10.
-    study.optimize(objective, n_trials=n_trials)
-    return rows
+        row = dict(model=name, trial=trial.number, value=v, seconds=round(seconds, 1), **as_text, params=json.dumps(trial.params))
+        say(*(f'{k}={s:.4g}' if isinstance(s, float) else f'{k}={s}' for k, s in row.items()), flush=True)
+        add(size, row)
+        return min(v, 10.)
+    study.optimize(objective, n_trials=n_trials - len(before))
 
 
-def done(): return pd.read_csv(FILE) if FILE.exists() else pd.DataFrame(columns=['model'])
+def done(size, name):
+    "The trials of a model that the results file has."
+    rows = pd.read_csv(size.file) if size.file.exists() else pd.DataFrame(columns=['model'])
+    return rows[rows.model == name]
 
 
-def write(name, rows):
-    "Puts the trials of a model in the place of those that the results file has."
-    before = done()
-    part = FILE.with_suffix('.part')
-    pd.concat([d for d in (before[before.model != name], pd.DataFrame(rows)) if len(d)]).to_csv(part, index=False)
-    part.replace(FILE)
+def add(size, row):
+    "Adds a trial to the results file; searches of several models may run at once."
+    with FileLock(f'{size.file}.lock'):
+        rows = [pd.read_csv(size.file)] if size.file.exists() else []
+        atomic_write(size.file, lambda tmp: pd.concat([*rows, pd.DataFrame([row])]).to_csv(tmp, index=False))
 
 
-def main(names, n_trials):
+def rows_of(data):
+    "(ratings, the training rows of a split in two)."
+    if data == '100k':
+        ratings = load_ml100k().ratings
+        return ratings, hold_out(fold_split(1, ratings)[0], 0.2, seed=0)
+    ratings = load_movielens(data).ratings
+    return ratings, hold_out(make_fold('random:0:0.1', ratings)[0], 0.1, seed=0)
+
+
+def main(data, names, n_trials):
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    ratings = load_ml100k().ratings
-    splits = hold_out(fold_split(1, ratings)[0], 0.2, seed=0)
-    for name in names:
-        if (done().model == name).sum() < n_trials: write(name, search(name, n_trials, ratings, splits))
+    size, (ratings, splits) = SIZES[data], rows_of(data)
+    for name in names or size.models:
+        if len(done(size, name)) < (n_trials or size.n_trials): search(name, size, n_trials or size.n_trials, ratings, splits)
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser('python -m answer.search', description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('names', nargs='*', metavar='MODEL', help=f'some of {", ".join(TUNED)}')
-    parser.add_argument('--trials', type=int, default=16, help='trials of each model (default 16)')
+    parser.add_argument('names', nargs='*', metavar='MODEL', help='some of the models (default: all)')
+    parser.add_argument('--data', choices=SIZES, default='100k', help='the data set (default 100k)')
+    parser.add_argument('--trials', type=int, help='trials of each model (default 16; of 1m 8)')
     args = parser.parse_args()
-    if unknown := set(args.names) - set(TUNED):
-        parser.error(f'unknown model {", ".join(sorted(unknown))}: use {", ".join(TUNED)}')
-    main(args.names or TUNED, args.trials)
+    models = SIZES[args.data].models
+    if unknown := set(args.names) - set(models):
+        parser.error(f'unknown model {", ".join(sorted(unknown))}: use {", ".join(models)}')
+    main(args.data, args.names, args.trials)

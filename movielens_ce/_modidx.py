@@ -472,6 +472,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'movielens_ce.registry._source': ('registry.html#_source', 'movielens_ce/registry.py'),
                                        'movielens_ce.registry._tells': ('registry.html#_tells', 'movielens_ce/registry.py'),
                                        'movielens_ce.registry.definition': ('registry.html#definition', 'movielens_ce/registry.py'),
+                                       'movielens_ce.registry.entry_of': ('registry.html#entry_of', 'movielens_ce/registry.py'),
                                        'movielens_ce.registry.known_models': ('registry.html#known_models', 'movielens_ce/registry.py')},
             'movielens_ce.runs': { 'movielens_ce.runs.Run': ('runs.html#run', 'movielens_ce/runs.py'),
                                    'movielens_ce.runs.atomic_write': ('runs.html#atomic_write', 'movielens_ce/runs.py'),

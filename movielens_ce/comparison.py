@@ -34,7 +34,7 @@ from .evaluation import predict, score
 from .fitted import fit_gaussian
 from .metrics import METRICS, Metric
 from .models import Ensemble
-from .registry import DEFAULT_MODELS, MODELS, Entry, known_models
+from .registry import DEFAULT_MODELS, MODELS, Entry, entry_of
 from .runs import Run, fingerprint, kept_run, prepare_out, results_frame, save_run, write_results
 from .training import fit_one_cycle
 
@@ -44,11 +44,11 @@ def _rows_of(name, ratings):
     if name in ('ua', 'ub'): return dict(ua=ua_split, ub=ub_split)[name](ratings)
     if name == 'time': return time_split(ratings)
     if re.fullmatch(r'[1-5]', name): return fold_split(int(name), ratings)
-    if m := re.fullmatch(r'random:(\d{1,9})', name): return random_split(int(m[1]), ratings)
-    raise ValueError(f'unknown fold {name!r}: use 1 to 5, ua, ub, time or random:SEED')
+    if m := re.fullmatch(r'random:(\d{1,9})(?::(0?\.\d{1,3}))?', name): return random_split(int(m[1]), ratings, float(m[2] or 0.2))
+    raise ValueError(f'unknown fold {name!r}: use 1 to 5, ua, ub, time, random:SEED or random:SEED:SHARE')
 
 def make_fold(
-    name, # 1–5, 'ua', 'ub', 'time' or 'random:SEED'
+    name, # 1–5, 'ua', 'ub', 'time', 'random:SEED' (a fifth of the rows is tested) or 'random:SEED:SHARE', such as 'random:0:0.1'
     ratings:pd.DataFrame, # The ratings to split
 ) -> tuple: # Row numbers (train, test)
     "The split that has this name. Raises `ValueError` for an unknown one, and for one without training or test rows."
@@ -126,10 +126,10 @@ def run_one(
     fold, # The name of a fold, see `make_fold`
     seed:int=0, # Of the weights and of the order of batches
     n_epoch:int=None, # Epochs; None: the entry's own
-    entry:Entry=None, # What the name stands for; None: `MODELS[model]`
+    entry:Entry=None, # What the name stands for; None: `entry_of(model, len(ratings))`
 ) -> Run: # The run, with predictions for all test rows of the fold
     "Trains one model on one fold with one seed and predicts the fold's test rows, on one thread to be repeatable."
-    entry = _entry_of(model, n_epoch, entry)
+    entry = _entry_of(model, n_epoch, entry, len(ratings))
     train, test = make_fold(fold, ratings)
     scale = RatingScale.from_ratings(ratings.rating)
     threads = torch.get_num_threads()
@@ -147,11 +147,9 @@ def run_one(
                train_seconds=seconds, **entry.settings, version=__version__)
     return Run(row, pred, history, test, fingerprint(ratings), entry.definition)
 
-def _entry_of(model, n_epoch=None, entry=None):
+def _entry_of(model, n_epoch=None, entry=None, n_ratings=0):
     "The entry called `model` (or `entry`), with so many epochs; `ValueError` for an unknown one."
-    if entry is None:
-        known_models([model])
-        entry = MODELS[model]
+    if entry is None: entry = entry_of(model, n_ratings)
     return entry if n_epoch is None else replace(entry, n_epoch=n_epoch)
 
 # %% ../nbs/13_comparison.ipynb #be3ef983
@@ -177,7 +175,7 @@ def iter_runs(
     Everything given is checked at once, before any training."""
     if n_epoch is not None and n_epoch < 1: raise ValueError(f'epochs must be at least 1, not {n_epoch}')
     _check_seeds(seeds)
-    entries = {m: _entry_of(m, n_epoch) for m in models}
+    entries = {m: _entry_of(m, n_epoch, n_ratings=len(ratings)) for m in models}
     RatingScale.from_ratings(ratings.rating)
     for f in folds:
         train, _ = make_fold(f, ratings)

@@ -39,7 +39,7 @@ from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from .models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
                                  ImplicitMF, OrdinalMF, OrdinalNN, RatingModel)
 from .recommendation import factors, top_n
-from .registry import MODELS, known_models
+from .registry import entry_of
 from .runs import fingerprint
 from .scores import DotProduct, FeatureEmbedding, InformedDotProduct, Network, SetEmbedding, add_features
 
@@ -647,8 +647,8 @@ def train_on_all(
     The validation part of its loaders is a copy of the first rows: its loss says nothing.
     Widths are fitted to a twin that is trained without a tenth of the ratings.
     Raises `ValueError` for an unknown name."""
-    known_models([name])
-    entry = MODELS[name] if n_epoch is None else replace(MODELS[name], n_epoch=n_epoch)
+    entry = entry_of(name, len(ratings))
+    if n_epoch is not None: entry = replace(entry, n_epoch=n_epoch)
     rows, scale = np.arange(len(ratings)), scale or RatingScale.from_ratings(ratings.rating)
     threads, head = torch.get_num_threads(), None
     torch.set_num_threads(1)
