@@ -106,6 +106,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'movielens_ce.data.RatingDataset.c': ('data.html#ratingdataset.c', 'movielens_ce/data.py'),
                                    'movielens_ce.data.RatingDataset.decode': ('data.html#ratingdataset.decode', 'movielens_ce/data.py'),
                                    'movielens_ce.data.RatingDataset.hide': ('data.html#ratingdataset.hide', 'movielens_ce/data.py'),
+                                   'movielens_ce.data.RatingDataset.item_counts': ( 'data.html#ratingdataset.item_counts',
+                                                                                    'movielens_ce/data.py'),
                                    'movielens_ce.data.RatingDataset.items': ('data.html#ratingdataset.items', 'movielens_ce/data.py'),
                                    'movielens_ce.data.RatingDataset.loss_func': ( 'data.html#ratingdataset.loss_func',
                                                                                   'movielens_ce/data.py'),

@@ -344,10 +344,12 @@ def _of_one_person(file, rec):
 @_N
 @click.option('--by', type=click.Choice(['mean', 'top']), default='mean', show_default=True,
               help='What is best: the expected rating, or the probability of the highest one.')
+@click.option('--min-ratings', metavar='N', type=click.IntRange(0), default=0, show_default=True,
+              help='Leave out items with fewer training ratings.')
 @_JSON
 @click.option('--out', metavar='FILE', help='Write a CSV file: user, item, title, rank, score.')
 @_debug
-def recommend(model, user, ratings, everybody, n, by, as_json, out):
+def recommend(model, user, ratings, everybody, n, by, min_ratings, as_json, out):
     "The best items for a user, old or new, among those that the user has not rated."
     if (user is not None) + (ratings is not None) + everybody != 1:
         raise ValueError('name a user with --user ID, somebody new with --ratings FILE, or all users with --all')
@@ -355,7 +357,7 @@ def recommend(model, user, ratings, everybody, n, by, as_json, out):
     if as_json and out: raise ValueError('--json prints, --out writes CSV: leave one of them out')
     rec = _load(model)
     if ratings is not None: rec = rec.fold_in(_of_one_person(ratings, rec))
-    best = rec.top_n(n, None if user is None else _id(user, rec.users, 'user'), by)
+    best = rec.top_n(n, None if user is None else _id(user, rec.users, 'user'), by, min_ratings=min_ratings)
     if not out: return _show(best.drop(columns='user'), as_json)
     from movielens_ce.runs import atomic_write
     atomic_write(out, lambda tmp: best.to_csv(tmp, index=False))

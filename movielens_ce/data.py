@@ -344,7 +344,7 @@ class RatingDataset(TensorDataset):
         self.classes, self.scale, self.target, self.rating_name, self.context = classes, scale, target, rating, context
         self.features, self.trained = features, trained
         self.cat_names, self.cont_names = list(classes), list(context.names) if context else []
-        self.n_inp = 2 if context else 1
+        self.n_inp, self.counts = 2 if context else 1, None
         self.vocab = CategoryMap([int(o) if o.is_integer() else o for o in scale.levels], sort=False)
         x = torch.stack([_encode(c, df[n]) for n, c in classes.items()], 1)
         self.has_ratings = rating in df
@@ -366,6 +366,10 @@ class RatingDataset(TensorDataset):
     def n_items(self):
         "Rows of the item vocabulary, the unknown item included."
         return len(self.classes[self.cat_names[1]])
+    @property
+    def item_counts(self):
+        "How many rows each item has, int64 `[n_items]`, the unknown first. With `counts` of another data set, those."
+        return torch.bincount(self.tensors[0][:, 1], minlength=self.n_items) if self.counts is None else self.counts
     def of(self,
         df, # Ratings, or pairs without them
     ) -> 'RatingDataset': # With the same vocabularies, scale, kind of target, context and features

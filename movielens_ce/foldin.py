@@ -41,6 +41,7 @@ def new_user_dls(
     frame, (user, item) = _as_frame(ratings, dls), dls.cat_names
     classes = {user: vocabulary(frame[user]), item: dls.classes[item]}
     ds = RatingDataset(frame, classes, dls.scale, dls.target, dls.rating_name)
+    ds.counts = dls.train_ds.item_counts                            # by how many the items were rated in training
     dl = RatingDL(ds, bs=max(len(ds), 1), shuffle=False)
     return DataLoaders(dl, dl.new(), device=dls.device)
 
@@ -53,7 +54,7 @@ def _user_tables(model):
 def _prior(model, shrink=0.05):
     "The unknown user's row `[d]`, and the Cholesky factor `[d, d]` of the covariance of the trained users' rows."
     rows = torch.cat([t.weight.detach() for _, t in _user_tables(model).values()], dim=1).double()
-    covariance = torch.cov(rows[1:].T).reshape(rows.shape[1], -1)
+    covariance = torch.cov(rows[1:].T, correction=int(len(rows) > 2)).reshape(rows.shape[1], -1)
     diagonal = torch.diag(covariance.diagonal() + 1e-6)
     return rows[0].float(), torch.linalg.cholesky((1 - shrink)*covariance + shrink*diagonal).float()
 

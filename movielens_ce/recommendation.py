@@ -198,11 +198,12 @@ def _chunk_scores(members, dls, rows, weights, rated):
     for (m, dot), s in zip(members, each): total += (s if dot is None else _rating(dot, s))/len(members)
     return total
 
-def _columns(members, dls, rows, n, seen, exclude, weights):
-    "Users' rows, items' columns, ranks and scores of the lists of the users in `rows`, as arrays."
+def _columns(members, dls, rows, n, seen, exclude, weights, rare):
+    "Users' rows, items' columns, ranks and scores of the lists of the users in `rows`, as arrays; `rare`: columns left out."
     rated = seen[rows.numpy()]
     s = _chunk_scores(members, dls, rows.to(dls.device), weights, None if exclude else rated).cpu().numpy()
     if exclude: s[rated.nonzero()] = -np.inf
+    s[:, rare] = -np.inf
     values, cols = _best(s, n)
     there = values > -np.inf
     dot = members[0][1] if len(members) == 1 else None
@@ -219,6 +220,7 @@ def top_n(
     exclude_seen:bool=True, # Whether to leave out what the user rated in the training part
     by:str='mean', # 'mean': the expected rating; 'top': the probability of the highest one, for logits
     chunk:int=1024, # Users at a time: scores and layers take at most `chunk × n_items` numbers
+    min_ratings:int=0, # Leave out items with fewer training ratings than this
 ) -> pd.DataFrame: # user, item (ids), rank (from 1), score (rating units, or a probability)
     """The `n` best items for each user; of equal scores the item first in the vocabulary.
     Users come in the order given, each with ascending ranks. The unknown id is never among the items.
@@ -229,9 +231,10 @@ def top_n(
     model = getattr(model, 'model', model)
     user_ids, item_ids = _ids(dls)
     rows, seen = _user_rows(user_ids, users), _seen(dls)
+    rare = np.flatnonzero(dls.train_ds.item_counts[1:].cpu().numpy() < min_ratings)
     with _evaluating(model, dls):
         weights = _weights(model, dls, by)
         members = [(m, _as_dot(m)) for m in (model.models if type(model) is Ensemble else [model])]
-        parts = [_columns(members, dls, r, n, seen, exclude_seen, weights) for r in rows.split(chunk)]
+        parts = [_columns(members, dls, r, n, seen, exclude_seen, weights, rare) for r in rows.split(chunk)]
     u, i, rank, score = (np.concatenate(o) for o in zip(*parts))
     return pd.DataFrame(dict(user=user_ids.take(u - 1), item=item_ids.take(i), rank=rank, score=score))

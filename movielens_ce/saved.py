@@ -277,11 +277,12 @@ class Recommender:
         users=None, # User ids, or one of them; None: all
         by:str='mean', # 'mean': the expected rating; 'top': the probability of the highest one
         exclude_seen:bool=True, # Whether to leave out what the user rated in the training ratings
+        min_ratings:int=0, # Leave out items with fewer training ratings than this
     ) -> pd.DataFrame: # user, item, title if known, rank (from 1), score (rating units, or a probability)
         """The `n` best items for each user, see `recommendation.top_n`. No time is known for any of them.
         For a model of ratings the probability of the highest rating is that of its fitted head."""
         fitted = by == 'top' and self.head is not None              # of one width: the order is that of the mean
-        best = top_n(self.model, self.dls, n, users, exclude_seen, 'mean' if fitted else by)
+        best = top_n(self.model, self.dls, n, users, exclude_seen, 'mean' if fitted else by, min_ratings=min_ratings)
         return self._titled(best.assign(score=self.head.probs(best.score)[:, -1]) if fitted else best)
 
     def factors(self) -> tuple: # (users, items): frames with factor_0, factor_1 … and bias; the index is the id
@@ -393,8 +394,8 @@ def _terms(model, u, i, context):
     score = getattr(model, 'score', model)
     known = type(score) in (DotProduct, InformedDotProduct, EmbeddingDotBias)
     if not known or getattr(score, 'n_scores', 1) > 1:
-        raise ValueError(f'the score of {type(model).__name__} is no sum of factors and biases: '
-                         'why() explains models with one dot product')
+        raise ValueError(f'the score of {type(model).__name__} is no sum of factors and biases, so why() cannot split it: '
+                         'ask predict() for the probability of each rating, or why() of a model with one dot product')
     p, q, user_bias, item_bias = _vectors(getattr(score, 'dot', score), u, i)
     rated, shares = [], np.zeros(0)
     if _item_sets(score) is not None: q = q + _of_owner(score.users_of_item, i, u)[1].sum(axis=0)
@@ -466,6 +467,7 @@ def _contents(rec):
     description, context = _describe(rec.model), _context_state(ds.context, rec.users, rec.items)
     _check_tables(description, ds)
     train = dict(x_cat=x.int(), y=y) | ({'x_cont': cont[0]} if cont else {})
+    if ds.counts is not None: train['counts'] = ds.counts.cpu().int()
     parts = dict(weights=_weights(rec.model, x), train=train, context=context[1])
     ratings = ds.decode(x, y).infer_objects().set_axis(['user', 'item', 'rating'], axis=1)
     ratings['rating'] = ratings.rating.astype(float)
@@ -593,7 +595,7 @@ def _read_dls(meta, train, context, users, items):
     ds = RatingDataset(none, classes, scale, meta['target'], columns['rating'], context)
     valid = ds.new_empty()
     ds.tensors = (train['x_cat'].long(), *([train['x_cont']] if context else []), train['y'])
-    ds.has_ratings = True
+    ds.has_ratings, ds.counts = True, train.get('counts')
     parts = RatingDL(ds, bs=bs, shuffle=True), RatingDL(valid, bs=max(bs, 4096))
     return DataLoaders(*parts, device=torch.device('cpu'))
 

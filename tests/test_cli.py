@@ -294,6 +294,9 @@ def test_train_on_any_file(text, model, duplicates, data, tmp_path_factory):
         assert np.isfinite(best.score).all() and np.isfinite(rec.predict(best).rating).all()
         assert ends_well('recommend', '--model', folder/'m', f'--user={rec.users[-1]}') and ends_well('evaluate', '--model', folder/'m', *of_file)
         assert ends_well('similar', '--model', folder/'m', f'--item={rec.items[-1]}')
+        if not model.startswith('fastai'):
+            pd.DataFrame(dict(item=rec.items, rating=rec.scale.low)).to_csv(folder/'mine.csv', index=False)
+            assert ends_well('recommend', '--model', folder/'m', '--ratings', folder/'mine.csv')
     shutil.rmtree(folder)
 
 
@@ -394,6 +397,15 @@ def test_recommend_for_somebody_new(name, models, tmp_path):
     best, want = pd.DataFrame(json.loads(out)), rec.fold_in(mine).top_n(3)
     assert best['item'].tolist() == want['item'].tolist() and best.score.tolist() == pytest.approx(want.score.tolist(), rel=1e-4)
     assert not set(best['item']) & set(mine)
+
+
+def test_recommend_what_is_rated_often(models):
+    n = pd.read_csv(models/'half.csv').groupby('item').size()
+    def items(*more): return [o['item'] for o in json.loads(run('recommend', '--model', models/'dot', '--user', 4, '-n', 12, *more, '--json')[1])]
+    k = int(n[items()].median()) + 1
+    assert 0 < len(items('--min-ratings', k)) < len(items()) and items('--min-ratings', k) == [i for i in items() if n[i] >= k]
+    assert items('--min-ratings', 99) == []
+    assert '--min-ratings' in refused('recommend', '--model', models/'dot', '--user', 4, '--min-ratings', -1)
 
 
 def test_recommend_for_all(models, tmp_path):

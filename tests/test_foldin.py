@@ -30,6 +30,17 @@ def trained(name, ratings, n_epoch=4):
 def mean_of(model, dls, frame): return predict(model, dls.test_dl(frame), 1. if dls.target == 'rating' else None).point()
 
 
+@pytest.mark.parametrize('name', ['dot', 'ordinal'])
+def test_a_model_of_one_user_takes_another(name, made_up):
+    "The spread of the trained users is not known: a new user stays near the unknown one."
+    one = made_up[made_up.user == made_up.user[0]].reset_index(drop=True)
+    model, dls = trained(name, one, 1)
+    items = list(dls.classes['item'][1:])
+    new, new_dls = fold_in(model, dls, {items[0]: dls.scale.high})
+    points = mean_of(new, new_dls, pd.DataFrame(dict(user=['new', 'nobody'], item=items[1])))
+    assert np.isfinite(points).all() and abs(points[0] - points[1]) < .1
+
+
 @every_model
 def test_a_new_user_is_folded_in_and_nothing_else_changes(name, made_up):
     model, dls = trained(name, made_up)

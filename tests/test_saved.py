@@ -153,6 +153,20 @@ def test_the_best_by_the_highest_rating(trained):
         assert best.groupby('user').score.apply(lambda s: s.is_monotonic_decreasing).all()
 
 
+def test_items_with_few_ratings_are_left_out(trained, made_up, tmp_path):
+    "Of somebody new the training ratings of the model count, after the new user is saved, too."
+    n = made_up.groupby('item').size()
+    often = set(n[n >= 16].index)
+    assert 0 < len(often) < len(n)
+    for name in ('dot', 'ordinal', 'nn'):
+        rec = trained[name]
+        assert set(rec.top_n(40, exclude_seen=False, min_ratings=16)['item']) == often and len(set(rec.top_n(40, exclude_seen=False)['item'])) == len(n)
+    new = trained['ordinal'].fold_in({1000: 5, 1001: 1})
+    new.save(tmp_path/'new')
+    for rec in (new, load_model(tmp_path/'new'), load_model(tmp_path/'new').fold_in({1000: 5, 1001: 1})):
+        assert set(rec.top_n(40, min_ratings=16)['item']) == often - {1000, 1001}
+
+
 def test_predict(trained, made_up):
     rec = trained['ordinal']
     out = rec.predict(made_up.head(4))
