@@ -63,7 +63,7 @@ SIZES = {
     '100k': Size([m for m, e in MODELS.items() if e.source == 'searched'], RESULTS/'tuning.csv', 16,
                  dict(implicit=[32, 64, 96], dot=[10, 20, 50, 100], nn=[50, 100, 200]),
                  dict(implicit=[512, 1024, 2048], dot=[64, 512, 2048], nn=[64, 512, 2048]), first_trial),
-    '1m': Size(['dot', 'dot_ordinal', 'implicit', 'ordinal_ids', 'ordinal'], RESULTS/'tuning-1m.csv', 8,
+    '1m': Size(['dot', 'dot_ordinal', 'implicit', 'ordinal_ids'], RESULTS/'tuning-1m.csv', 8,
                dict(implicit=[64, 128], dot=[50, 100, 200]), dict(implicit=[8192, 16384], dot=[512, 2048, 8192]),
                lambda name: BY_HAND_1M if name in SETS else BOOK_1M),
 }
