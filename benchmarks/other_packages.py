@@ -1,4 +1,4 @@
-"""Models of other packages, each as `(train, test) -> (seconds to fit, ratings or probabilities)`.
+"""Models of other packages, each as `(train, test) -> (seconds to fit, ratings or probabilities)`, and their recommenders.
 
 Needs the extra [bench]."""
 import time
@@ -22,15 +22,20 @@ def surprise_model(make):
     return run
 
 
+def _lenskit_data(train):
+    "Ratings as LensKit's data set."
+    from lenskit.data import from_interactions_df
+    names = dict(user='user_id', item='item_id')
+    return from_interactions_df(train.rename(columns=names)[['user_id', 'item_id', 'rating']])
+
+
 def lenskit_model():
     "LensKit's BiasedMF by alternating least squares, 50 features."
     from lenskit import predict
     from lenskit.als import BiasedMFScorer
-    from lenskit.data import from_interactions_df
     from lenskit.pipeline import predict_pipeline
     def run(train, test):
-        names = dict(user='user_id', item='item_id')
-        data = from_interactions_df(train.rename(columns=names)[['user_id', 'item_id', 'rating']])
+        data = _lenskit_data(train)
         start = time.perf_counter()
         pipe = predict_pipeline(BiasedMFScorer(features=50))
         pipe.train(data)
@@ -92,3 +97,34 @@ def myfm_model(kind, implicit, seed, n_iter=300):
         predict = model.predict_proba if classes else model.predict
         return seconds, predict(**features(test))
     return run
+
+
+def implicit_lists(train, n, n_threads=None, n_factors=50):
+    """implicit's alternating least squares on the ratings: (`() -> lists`, `lists -> frame of user and item`).
+
+    `n_threads` None: all that it takes by itself."""
+    from implicit.als import AlternatingLeastSquares
+    users, items = (pd.Index(np.unique(train[c])) for c in ('user', 'item'))
+    at = users.get_indexer(train.user), items.get_indexer(train['item'])
+    rated = sp.csr_matrix((train.rating.to_numpy(np.float32), at))
+    model = AlternatingLeastSquares(n_factors, num_threads=n_threads or 0, random_state=0)
+    model.fit(rated, show_progress=False)
+    everybody = np.arange(len(users))
+    def lists(): return model.recommend(everybody, rated, N=n, filter_already_liked_items=True)
+    def pairs(best): return pd.DataFrame(dict(user=users.repeat(n), item=items[best[0].ravel()]))
+    return lists, pairs
+
+
+def lenskit_lists(train, n, n_threads=None, n_features=50):
+    """LensKit's BiasedMF in its pipeline for lists: (`() -> lists`, `lists -> frame of user and item`).
+
+    `n_threads` None: the processes that it takes by itself."""
+    from lenskit import batch
+    from lenskit.als import BiasedMFScorer
+    from lenskit.pipeline import topn_pipeline
+    pipe = topn_pipeline(BiasedMFScorer(features=n_features), n=n)
+    pipe.train(_lenskit_data(train))
+    everybody = np.unique(train.user)
+    def lists(): return batch.recommend(pipe, everybody, n=n, n_jobs=n_threads)
+    def pairs(best): return best.to_df().rename(columns=dict(user_id='user', item_id='item'))[['user', 'item']]
+    return lists, pairs
