@@ -25,7 +25,8 @@ from movielens_ce.registry import entry_of
 from movielens_ce.runs import atomic_write
 
 RESULTS = Path(__file__).parent.parent/'nbs/results/million.csv'
-FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']
+FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']        # all rows on the first, `EVERYWHERE` on each
+EVERYWHERE = 'biases', 'dot', 'dot_ordinal', 'ordinal_ids', 'ordinal', 'ordinal, earlier'
 METRICS = 'rmse', 'mae', 'accuracy', 'nll'
 
 
@@ -38,7 +39,8 @@ def rows(n):
     "Name -> entry, for `n` ratings; `None` for the table of biases."
     one = {name: replace(entry_of(name, n), n_members=1) for name in ('dot', 'dot_ordinal', 'implicit', 'ordinal_ids', 'ordinal')}
     many = {f'{name}, 4 members': replace(one[name], n_members=4) for name in ('ordinal_ids', 'ordinal')}
-    return dict(biases=None) | one | {'ordinal, earlier': looking('before', n), 'ordinal, up to the second': looking('up_to', n)} | many
+    told = {f'{name}, columns': one[name] for name in ('ordinal_ids', 'ordinal')}
+    return dict(biases=None) | one | {'ordinal, earlier': looking('before', n), 'ordinal, up to the second': looking('up_to', n)} | told | many
 
 
 def of_biases(ratings, train, test, scale):
@@ -48,8 +50,8 @@ def of_biases(ratings, train, test, scale):
     return Predictions(head.probs(points), ratings.rating.iloc[test].to_numpy(float), scale, head.width, points), 0.
 
 
-def of_entry(entry, ratings, train, test, scale):
-    model, dls, _, seconds = fit_entry(entry, ratings, (train, test), 0, scale)
+def of_entry(entry, ratings, train, test, scale, **features):
+    model, dls, _, seconds = fit_entry(entry, ratings, (train, test), 0, scale, **features)
     head = None
     if entry.target == 'rating':
         twin, held, *_ = fit_entry(entry, ratings, hold_out(train, 0.1, 0), 0, scale)
@@ -68,13 +70,15 @@ def add(row):
 
 def main(names):
     torch.set_num_threads(1)
-    ratings = load_movielens('1m').ratings
+    ml = load_movielens('1m')
+    ratings, columns = ml.ratings, dict(user_features=ml.users, item_features=ml.items[['year', 'genres']])
     scale, entries = RatingScale.from_ratings(ratings.rating), rows(len(ratings))
     for fold in FOLDS:
         splits = make_fold(fold, ratings)
         for name in names or entries:
+            if fold != FOLDS[0] and name not in EVERYWHERE: continue
             if ((done().model == name) & (done().fold == fold)).any(): continue
-            run = of_biases if entries[name] is None else partial(of_entry, entries[name])
+            run = of_biases if entries[name] is None else partial(of_entry, entries[name], **columns if name.endswith('columns') else {})
             pred, seconds = run(ratings, *splits, scale)
             got, peak = score(pred), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
             row = dict(model=name, fold=fold, n_test=len(pred), **{m: round(got[m], 5) for m in METRICS}, seconds=round(seconds, 1), peak_gib=round(peak, 2))

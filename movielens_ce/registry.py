@@ -204,7 +204,13 @@ MODELS = dict(
 DEFAULT_MODELS = ('dot', 'dot_ce', 'dot_softmax', 'dot_ordinal', 'nn', 'nn_ce', 'implicit', 'ordinal', 'fastai_dot')
 
 LARGE_FROM = 300_000
+_ORDINAL_LARGE = dict(lr=0.012, wd=0.7, n_epoch=16, bs=8192, options=dict(n_factors=128, dropout=0.17))
 LARGE = dict(
+    dot = dict(bs=512, n_epoch=5, lr=0.005, wd=0.1),
+    dot_ordinal = dict(bs=512),
+    implicit = dict(lr=0.0092, wd=3.2, n_epoch=18, bs=16384, options=dict(n_factors=128, dropout=0.32)),
+    ordinal_ids = _ORDINAL_LARGE,
+    ordinal = _ORDINAL_LARGE,
 )
 
 def known_models(
