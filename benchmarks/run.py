@@ -12,7 +12,7 @@ import warnings
 
 import torch
 
-NAMES = ('loader', 'epoch', 'quality', 'stack', 'sweep', 'growth', 'peers', 'winner', 'serve')
+NAMES = ('loader', 'epoch', 'quality', 'stack', 'sweep', 'growth', 'read', 'peers', 'winner', 'serve')
 
 
 def arguments():
