@@ -12,7 +12,7 @@ import warnings
 
 import torch
 
-NAMES = ('loader', 'epoch', 'quality', 'stack', 'sweep', 'growth', 'peers', 'winner', 'serve', 'lists')
+NAMES = ('loader', 'epoch', 'quality', 'stack', 'sweep', 'growth', 'read', 'peers', 'winner', 'serve', 'lists')
 
 
 def arguments():
