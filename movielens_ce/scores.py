@@ -7,7 +7,6 @@ __all__ = ['DotProduct', 'Network', 'FeatureEmbedding', 'add_features', 'SetEmbe
 
 # %% ../nbs/03_scores.ipynb #b5656ed6
 import copy
-import warnings
 
 import torch
 import torch.nn.functional as F
@@ -159,14 +158,38 @@ def _with_own(table, weight):
 def _own(table): return table.own if isinstance(table, FeatureEmbedding) else table
 
 # %% ../nbs/03_scores.ipynb #22b5fd56
-class _SparseSum(torch.autograd.Function):
-    "`A @ x` for a sparse 0/1 matrix A that comes with its transpose."
+def _bags(rows, ends, x, width=64):
+    """For each bag the sum of the rows of `x` in it; bag `i` has `rows[ends[i]:ends[i + 1]]`.
+    So many columns at once stay in the processor's cache."""
+    return torch.cat([F.embedding_bag(rows, part.contiguous(), ends, mode='sum', include_last_offset=True)
+                      for part in x.split(width, dim=1)], dim=1)
+
+def _beside(x):
+    "Tables `[stack, n, n_factors]` side by side: `[n, stack*n_factors]`."
+    return x.transpose(0, 1).flatten(1)
+
+def _scattered(grad, rows, n):
+    "The sum of the rows of `grad` that belong to each of `n` rows."
+    return torch.ops.aten.embedding_dense_backward(grad, rows, n, -1, False)
+
+class _SetSum(torch.autograd.Function):
+    "`(whole sum of an owner - vector of a member, where it has it)*scale` for each row of a batch."
     @staticmethod
-    def forward(ctx, x, a, a_t):
-        ctx.a_t = a_t
-        return a @ x
+    def forward(ctx, w, owner, member, has, scale, members, owners):
+        n_stack, n_members, n_factors = w.shape
+        ctx.shapes, ctx.owners = (w.shape, torch.Size((n_stack, len(members[1]) - 1, n_factors))), owners
+        ctx.save_for_backward(owner, member, has, scale)
+        sums = _bags(*members, _beside(w)).view(-1, n_stack, n_factors).transpose(0, 1).flatten(0, 1)
+        left_out = F.embedding(member, w.flatten(0, 1)).mul_(has)
+        return F.embedding(owner, sums).sub_(left_out).mul_(scale)
     @staticmethod
-    def backward(ctx, grad): return ctx.a_t @ grad.contiguous(), None, None
+    def backward(ctx, grad):
+        (of_members, of_owners), (owner, member, has, scale) = ctx.shapes, ctx.saved_tensors
+        grad = grad*scale
+        of_sums = _scattered(grad, owner, of_owners[:2].numel()).view(of_owners)
+        left_out = _scattered(grad.mul_(has), member, of_members[:2].numel()).view(of_members)
+        whole = _bags(*ctx.owners, _beside(of_sums)).view(of_members[1], of_members[0], -1).transpose(0, 1)
+        return whole - left_out, *[None]*6
 
 class SetEmbedding(Module):
     "For each owner the sum of its members' vectors over the root of their number, one member left out."
@@ -188,15 +211,13 @@ class SetEmbedding(Module):
         self._made = None                                # the pairs may be others
         super()._load_from_state_dict(*args, **kwargs)
 
-    def _matrices(self):
-        "The 0/1 matrix of owners and members and its transpose, made once for each device."
-        if self._made is None or self._made[0].device != self.key.device:
-            at = torch.stack([self.key//self.shape[1], self.key % self.shape[1]])
-            ones = torch.ones(at.shape[1], device=at.device)
-            a = torch.sparse_coo_tensor(at, ones, self.shape, check_invariants=False)
-            with warnings.catch_warnings():
-                warnings.filterwarnings('ignore', message='Sparse CSR tensor support is in beta')
-                self._made = a.to_sparse_csr(), a.t().to_sparse_csr()
+    def _bags(self):
+        "The members of each owner and the owners of each member, as `_bags` takes them, made once for each device."
+        if self._made is None or self._made[0][0].device != self.key.device:
+            owner, member = self.key//self.shape[1], self.key % self.shape[1]
+            def bags(rows, of, n): return rows.int(), F.pad(torch.bincount(of, minlength=n).cumsum(0), (1, 0)).int()
+            order = member.argsort(stable=True)
+            self._made = bags(member, owner, self.shape[0]), bags(owner[order], member, self.shape[1])
         return self._made
 
     def has(self,
@@ -221,15 +242,11 @@ class SetEmbedding(Module):
     ) -> torch.Tensor: # `[n, n_factors]`; 0 for an owner without other members
         "The sum for each owner."
         w = self.weight if self.weight.dim() == 3 else self.weight[None]
-        n_stack, n_factors = len(w), w.shape[2]
-        a, a_t = self._matrices()
-        sums = _SparseSum.apply(w.transpose(0, 1).flatten(1), a, a_t)
-        sums = sums.view(-1, n_stack, n_factors).transpose(0, 1).flatten(0, 1)
-        layer = torch.arange(n_stack, device=owner.device).repeat_interleave(len(owner)//n_stack)
-        size = a.crow_indices().diff()[owner] - has.long()
-        whole = F.embedding(owner + layer*self.shape[0], sums)
-        left_out = F.embedding(member + layer*self.shape[1], w.flatten(0, 1))*has[:, None]
-        return (whole - left_out)*size.clamp(min=1).rsqrt()[:, None]
+        layer = torch.arange(len(w), device=owner.device).repeat_interleave(len(owner)//len(w))
+        members, owners = self._bags()
+        size = members[1].diff()[owner] - has.int()
+        return _SetSum.apply(w, owner + layer*self.shape[0], member + layer*self.shape[1], has[:, None].to(w.dtype),
+                             size.clamp(min=1).rsqrt()[:, None].to(w.dtype), members, owners)
 
 # %% ../nbs/03_scores.ipynb #1609b5bd
 class _ByteDropout(nn.Dropout):
