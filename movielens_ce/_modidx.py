@@ -172,6 +172,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'movielens_ce.data.time_split': ('data.html#time_split', 'movielens_ce/data.py'),
                                    'movielens_ce.data.ua_split': ('data.html#ua_split', 'movielens_ce/data.py'),
                                    'movielens_ce.data.ub_split': ('data.html#ub_split', 'movielens_ce/data.py'),
+                                   'movielens_ce.data.user_time_split': ('data.html#user_time_split', 'movielens_ce/data.py'),
                                    'movielens_ce.data.vocabulary': ('data.html#vocabulary', 'movielens_ce/data.py')},
             'movielens_ce.evaluation': { 'movielens_ce.evaluation.Predictions': ( 'evaluation.html#predictions',
                                                                                   'movielens_ce/evaluation.py'),

@@ -29,7 +29,7 @@ from fastai.tabular.core import Categorify
 
 from . import __version__
 from .context import TimeContext
-from .data import RatingScale, fold_split, hold_out, random_split, rating_dls, time_split, ua_split, ub_split
+from .data import RatingScale, fold_split, hold_out, random_split, rating_dls, time_split, ua_split, ub_split, user_time_split
 from .evaluation import predict, score
 from .fitted import fit_gaussian
 from .metrics import METRICS, Metric
@@ -43,12 +43,13 @@ def _rows_of(name, ratings):
     "(train, test) rows of the fold called `name`."
     if name in ('ua', 'ub'): return dict(ua=ua_split, ub=ub_split)[name](ratings)
     if name == 'time': return time_split(ratings)
+    if name == 'user-time': return user_time_split(ratings)
     if re.fullmatch(r'[1-5]', name): return fold_split(int(name), ratings)
     if m := re.fullmatch(r'random:(\d{1,9})(?::(0?\.\d{1,3}))?', name): return random_split(int(m[1]), ratings, float(m[2] or 0.2))
-    raise ValueError(f'unknown fold {name!r}: use 1 to 5, ua, ub, time, random:SEED or random:SEED:SHARE')
+    raise ValueError(f'unknown fold {name!r}: use 1 to 5, ua, ub, time, user-time, random:SEED or random:SEED:SHARE')
 
 def make_fold(
-    name, # 1–5, 'ua', 'ub', 'time', 'random:SEED' (a fifth of the rows is tested) or 'random:SEED:SHARE', such as 'random:0:0.1'
+    name, # 1–5, 'ua', 'ub', 'time', 'user-time', 'random:SEED' (a fifth of the rows is tested) or 'random:SEED:SHARE', such as 'random:0:0.1'
     ratings:pd.DataFrame, # The ratings to split
 ) -> tuple: # Row numbers (train, test)
     "The split that has this name. Raises `ValueError` for an unknown one, and for one without training or test rows."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RatingScale', 'read_table', 'load_ratings', 'fold_split', 'ua_split', 'ub_split', 'random_split', 'time_split',
-           'hold_out', 'vocabulary', 'RatingDataset', 'Features', 'RatingDL', 'rating_dls']
+           'user_time_split', 'hold_out', 'vocabulary', 'RatingDataset', 'Features', 'RatingDL', 'rating_dls']
 
 # %% ../nbs/01_data.ipynb #fdb66ca7
 from dataclasses import dataclass
@@ -280,6 +280,18 @@ def time_split(
     Raises `ValueError` for a time that is missing, or neither a number nor a date."""
     order = np.argsort(_times(ratings), kind='stable')
     return _complement(np.sort(order[len(ratings) - _check_frac(test_frac, len(ratings)):]), len(ratings))
+
+def user_time_split(
+    ratings:pd.DataFrame, # Ratings with a column timestamp, of numbers or of dates
+    test_frac:float=0.2, # Share of each user's rows that is tested, in (0, 1), rounded to whole rows
+) -> tuple: # Row numbers (train, test), int64
+    """The latest ratings of each user are the test set, so that every user is known; of equal times the later row counts as later.
+    Raises `ValueError` for a time that is missing, or neither a number nor a date."""
+    _check_frac(test_frac, len(ratings))
+    order = np.argsort(_times(ratings), kind='stable')
+    by_user = pd.Series(1, range(len(order))).groupby(ratings.user.to_numpy()[order])
+    late = by_user.cumcount(ascending=False) < (by_user.transform('size')*test_frac).round()
+    return _complement(np.sort(order[late]), len(ratings))
 
 def hold_out(
     rows, # Row numbers, such as a split's train part
