@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
+from movielens_ce import foldin
 from movielens_ce.comparison import fit_entry
-from movielens_ce.data import RatingScale, rating_dls
+from movielens_ce.data import Features, RatingScale, rating_dls, vocabulary
 from movielens_ce.evaluation import predict
 from movielens_ce.fitted import Gaussian
 from movielens_ce.losses import LOSSES
@@ -147,6 +148,20 @@ def test_widths_for_the_unknown_hold_for_ids_that_only_have_features(town):
     pred = predict(model, dls.test_dl(pairs), head)
     for probs, point, width in zip(pred.probs, pred.point(), (.5, 1., 2., 3.)):
         np.testing.assert_allclose(probs, Gaussian(width, STARS).probs([point])[0], atol=1e-6)
+
+
+def test_fold_in_takes_the_spread_of_whole_rows(town):
+    dls = loaders(town, MODELS['dot'])
+    model = MODELS['dot'].make(dls)
+    with torch.no_grad(): model.score.user_factors.values.mul_(100)
+    rows = torch.cat([model.score.user_factors.weight, model.score.user_bias.weight], 1)[1:].detach().double()
+    spread = foldin._prior(model, shrink=0)[1].double()
+    torch.testing.assert_close(spread @ spread.T, torch.cov(rows.T), atol=1e-5, rtol=1e-3)
+
+
+def test_the_unknown_id_has_no_features(town):
+    users = pd.DataFrame(dict(job=['baker', 'clown']), index=['#na#', 'Ann'])
+    assert Features.of(users, vocabulary(['Ann', '#na#'])).weight[0].sum() == 0
 
 
 def test_ids_may_be_a_column_and_text_lists_are_split(town):
