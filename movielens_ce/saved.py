@@ -214,6 +214,8 @@ class Recommender:
         self.model, self.dls, self.name = getattr(model, 'model', model), dls, name
         self.scale, self.target = dls.scale, dls.target
         self.head = Gaussian(float(head), dls.scale) if isinstance(head, (int, float, np.number)) else head
+        if not isinstance(self.head, (Gaussian, type(None))):
+            raise ValueError(f'a head of type {type(head).__name__} cannot be kept yet, only a Gaussian: ask it by evaluation.predict')
         self.titles = dict({} if titles is None else titles)
         self.settings, self.info = settings or {}, info or {}
         self._user, self._item = dls.train_ds.cat_names
