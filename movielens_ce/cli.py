@@ -207,7 +207,8 @@ def _about(what, folds, seeds, n_epoch):
 @click.option('--folds', metavar='1,2', callback=_list,
               help='1 to 5: that fifth of the rows, in their order, is tested (u1 to u5 of MovieLens-100K; the larger sizes and '
               'many files are sorted by user, so that these users are strangers).  ua, ub: ten rows of each user.  '
-              'time: the latest fifth.  user-time: the latest fifth of each user.  random:SEED: a random fifth; random:SEED:0.1: a tenth.  [default: 1 for MovieLens-100K, else random:0]')
+              'time: the latest fifth.  user-time: the latest fifth of each user.  random:SEED: a random fifth; '
+              'random:SEED:0.1: a tenth.  [default: 1 for MovieLens-100K, else random:0]')
 @click.option('--seeds', metavar='0,1', callback=_whole_numbers, default='0', show_default=True,
               help='Seeds of weights and batches.')
 @click.option('--epochs', metavar='N', type=click.IntRange(1), help="Epochs for every model.  [default: each model's own]")

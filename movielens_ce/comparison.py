@@ -49,7 +49,7 @@ def _rows_of(name, ratings):
     raise ValueError(f'unknown fold {name!r}: use 1 to 5, ua, ub, time, user-time, random:SEED or random:SEED:SHARE')
 
 def make_fold(
-    name, # 1–5, 'ua', 'ub', 'time', 'user-time', 'random:SEED' (a fifth of the rows is tested) or 'random:SEED:SHARE', such as 'random:0:0.1'
+    name, # 1–5, 'ua', 'ub', 'time', 'user-time', 'random:SEED' (tests a fifth of the rows) or 'random:SEED:SHARE'
     ratings:pd.DataFrame, # The ratings to split
 ) -> tuple: # Row numbers (train, test)
     "The split that has this name. Raises `ValueError` for an unknown one, and for one without training or test rows."
