@@ -445,6 +445,7 @@ def _of_number(column, n_knots=6):
     "A column of numbers: names of its quantiles, and for each row the two beside it with their shares."
     x = column.to_numpy(float, na_value=np.nan)
     there = np.isfinite(x)
+    if not there.any(): raise ValueError(f'column {column.name!r} of the features has no finite number')
     knots = np.unique(np.quantile(x[there], np.linspace(0, 1, n_knots)))
     if len(knots) == 1: knots = np.r_[knots, knots + 1]
     low = np.clip(np.searchsorted(knots, x, side='right') - 1, 0, len(knots) - 2)
