@@ -56,10 +56,10 @@ class Predictions:
 def predict(
     model, # A module, or a fastai `Learner`
     dl, # A loader of `rating_dls`, such as `dls.valid` or `dls.test_dl(frame)`
-    head=None, # For a model that predicts ratings: a fitted head, see `fit_gaussian` and `fit_cuts`, or the width of a Gaussian
+    head=None, # For a model that predicts ratings: a fitted head, see `fit_gaussian`, `fit_cuts` and `fit_user_widths`, or the width of a Gaussian
 ) -> Predictions: # Rows in the order of `dl`
     """Probabilities of every rating level for the rows of `dl`, whichever loss `model` was trained with.
-    With `FittedCuts` the mean is that of the probabilities, with a Gaussian it is the model's own prediction.
+    With fitted cuts the mean is that of the probabilities, with a Gaussian it is the model's own prediction.
     Raises `ValueError` for a head that is missing, or one too many."""
     out, y = outputs(model, dl)
     if out.ndim == 1 and head is None:
@@ -69,8 +69,7 @@ def predict(
     if out.ndim == 2: return Predictions(torch.from_numpy(out).softmax(dim=1).numpy(), y, dl.scale)
     head = Gaussian(head, dl.scale) if isinstance(head, (int, float)) else head
     probs = head.probs(out, dl.dataset.trained_rows)
-    own = isinstance(head, Gaussian)                                # other heads have a mean of their own
-    return Predictions(probs, y, dl.scale, head.width if own else None, out if own else None)
+    return Predictions(probs, y, dl.scale, getattr(head, 'width', None), out if head.keeps_mean else None)
 
 # %% ../nbs/10_evaluation.ipynb #0008d9a6
 def score(

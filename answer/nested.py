@@ -1,0 +1,125 @@
+"""The settings of the arms of answer/plan.py, searched for each fold within its own training rows, so that no test row of a fold has a part in
+them.
+
+    python -m answer.nested                    all folds, scores and losses, 16 trials each, on one core
+    python -m answer.nested --jobs 2           on two
+
+Four fifths of a fold's training rows train a trial, one fifth scores it. Both losses are searched for the same two criteria at once, the RMSE
+of the predicted mean and the negative log-likelihood (a score that is trained by squared error gets the Gaussian that suits the scored rows
+best). `settings` takes the best trial by one of them: RMSE, unless it is told otherwise. The first trial of each has the book's settings, with
+larger batches where there are sets. Each trial goes to answer/results/nested.csv as soon as it is there, and the same command goes on from
+where it was stopped.
+"""
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import joblib
+import numpy as np
+import optuna
+import pandas as pd
+import torch
+from filelock import FileLock
+
+from answer.plan import FOLDS, LOSSES, N_TRIALS, SCORES
+from answer.search import BOOK, SIZES, suggest
+from movielens_ce.comparison import fit_entry, make_fold
+from movielens_ce.data import hold_out, load_ml100k
+from movielens_ce.evaluation import predict
+from movielens_ce.fitted import Gaussian, outputs
+from movielens_ce.metrics import nll, rmse
+from movielens_ce.registry import MODELS
+from movielens_ce.runs import atomic_write
+
+RESULTS = Path(__file__).parent/'results/nested.csv'
+ENTRIES = {
+    ('dot', 'mse'): MODELS['dot'], ('dot', 'ce'): MODELS['dot_ordinal'],
+    ('nn', 'mse'): MODELS['nn'], ('nn', 'ce'): MODELS['nn_ordinal'],
+    ('sets', 'mse'): replace(MODELS['implicit'], context=None), ('sets', 'ce'): MODELS['ordinal_ids'],
+    ('time', 'mse'): MODELS['implicit'], ('time', 'ce'): MODELS['ordinal'],
+}
+CRITERIA = 'rmse', 'nll'
+WORST = 10.                                                 # what a trial that diverges counts as
+
+
+def one(score, loss): return replace(ENTRIES[score, loss], n_members=1)
+
+
+def first_trial(score): return BOOK | (dict(bs=2048, n_factors=64, dropout=0.) if score in ('sets', 'time') else {})
+
+
+def values(entry, ratings, splits):
+    "(RMSE of the mean, negative log-likelihood) on the rows held out, and seconds to fit."
+    try: model, dls, _, seconds = fit_entry(entry, ratings, splits, seed=0)
+    except FloatingPointError: return WORST, WORST, 0.
+    if entry.target == 'rating':
+        points, y = outputs(model, dls.valid)
+        return rmse(points, y), nll(Gaussian.fit(points, y, dls.scale).probs(points), y, dls.scale), seconds
+    pred = predict(model, dls.valid)
+    return rmse(pred.point('mean'), pred.y), nll(pred.probs, pred.y, pred.scale), seconds
+
+
+def trials():
+    "All trials that are there."
+    if RESULTS.exists(): return pd.read_csv(RESULTS, dtype=dict(fold=str))
+    return pd.DataFrame(columns=['fold', 'score', 'loss'])
+
+
+def of(fold, score, loss):
+    "The trials of one search."
+    rows = trials()
+    return rows[(rows.fold == fold) & (rows.score == score) & (rows.loss == loss)]
+
+
+def add(row):
+    with FileLock(f'{RESULTS}.lock'):
+        together = pd.concat([o for o in (trials(), pd.DataFrame([row])) if len(o)])
+        atomic_write(RESULTS, lambda tmp: together.to_csv(tmp, index=False))
+
+
+def settings(fold, score, loss, criterion='rmse'):
+    "The entry of a score and a loss with the best settings that the search of this fold found."
+    found = of(fold, score, loss)
+    if len(found) < N_TRIALS: raise ValueError(f'{len(found)} of {N_TRIALS} trials of {score}, {loss} on fold {fold}: run python -m answer.nested')
+    best = found.loc[found[criterion].idxmin()]
+    return replace(one(score, loss), lr=best.lr, wd=best.wd, wd_of=json.loads(best.wd_of), n_epoch=int(best.n_epoch), bs=int(best.bs),
+                   options=json.loads(best.options))
+
+
+def search(fold, score, loss, n_trials, ratings):
+    "Tries settings until `n_trials` are in the results file."
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    entry, before = one(score, loss), of(fold, score, loss)
+    splits = hold_out(make_fold(fold, ratings)[0], 0.2, seed=0)
+    sampler = optuna.samplers.TPESampler(seed=100*int(fold) + len(before), n_startup_trials=n_trials//2)
+    study = optuna.create_study(sampler=sampler, directions=['minimize', 'minimize'])
+    for row in before.itertuples():
+        params = json.loads(row.params)
+        fixed = optuna.trial.FixedTrial(params)
+        suggest(fixed, entry, SIZES['100k'])
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=fixed.distributions, values=[row.rmse, row.nll]))
+    if not len(before): study.enqueue_trial(first_trial(score))
+    def objective(trial):
+        tried = suggest(trial, entry, SIZES['100k'])
+        *found, seconds = values(replace(entry, **tried), ratings, splits)
+        as_text = {k: json.dumps(s) if isinstance(s, dict) else s for k, s in tried.items()}
+        row = dict(fold=fold, score=score, loss=loss, trial=trial.number, **dict(zip(CRITERIA, np.round(found, 5))), seconds=round(seconds, 1),
+                   **as_text, params=json.dumps(trial.params))
+        print(*list(row.values())[:-1], flush=True)
+        add(row)
+        return found
+    study.optimize(objective, n_trials=n_trials - len(before))
+
+
+def main(jobs):
+    ratings = load_ml100k().ratings
+    tasks = [(f, s, l) for f in FOLDS for s in SCORES for l in LOSSES if len(of(f, s, l)) < N_TRIALS]
+    joblib.Parallel(n_jobs=jobs)(joblib.delayed(search)(*t, N_TRIALS, ratings) for t in tasks)
+
+
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser('python -m answer.nested', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--jobs', type=int, default=1, help='processes (default 1)')
+    main(parser.parse_args().jobs)
