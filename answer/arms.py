@@ -116,6 +116,7 @@ class Task:
 
     def run(self, out, ml):
         torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
         ratings, scale = ml.ratings, RatingScale.from_ratings(ml.ratings.rating)
         splits, data = make_fold(self.fold, ratings), fingerprint(ratings)
         features = dict(user_features=ml.users, item_features=ml.items[['year', 'genres']]) if self.knows else {}

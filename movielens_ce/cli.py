@@ -165,13 +165,13 @@ class _WithModels(click.Command):
     "A command whose help ends with the models of the registry and an example."
     def format_epilog(self, ctx, formatter):
         from movielens_ce.registry import DEFAULT_MODELS, MODELS
-        groups = dict(searched='Models, settings of one search for all', book='Models, settings of whoever proposed them',
-                      fastai="fastai's models; ..._once on loaders that show each rating once")
+        groups = {('searched', 'shared'): 'Models, settings of one search for all', ('book',): 'Models, settings of whoever proposed them',
+                  ('fastai',): "fastai's models; ..._once on loaders that show each rating once"}
         option = next(p.opts[0] for p in self.params if p.name in ('model', 'models'))
         with formatter.section(f'Models ({option})'):
-            for source, heading in groups.items():
+            for sources, heading in groups.items():
                 formatter.write_text(f'{heading}:')
-                formatter.write_dl([(m, e.title) for m, e in MODELS.items() if e.source == source], col_max=20)
+                formatter.write_dl([(m, e.title) for m, e in MODELS.items() if e.source in sources], col_max=20)
             if option == '--models': formatter.write_text(f'Default: {", ".join(DEFAULT_MODELS)}')
         super().format_epilog(ctx, formatter)
 

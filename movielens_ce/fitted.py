@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['cut_gaussian', 'Gaussian', 'outputs', 'fit_width', 'fit_gaussian', 'HeldOut', 'FittedHead', 'fit_cuts',
-           'fit_user_widths', 'held_out']
+           'fit_user_widths', 'held_out', 'WithHead']
 
 # %% ../nbs/09_fitted.ipynb #af1c6266
+import copy
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -130,6 +131,13 @@ class _Curve(nn.Module):
         self.moved = {f'head.{name}.weight': column for name, column in self.head.moved_by}
         for name, _ in self.head.moved_by: nn.init.zeros_(getattr(self.head, name).weight)
 
+    def with_users(self, n):
+        other = copy.copy(self)
+        other._modules = self._modules | dict(head=self.head.with_users(n))
+        return other
+
+    def settings(self): return dict(cuts=[len(getattr(self.head, o).weight) if hasattr(self.head, o) else 0 for o in ('user', 'item')])
+
     def forward(self, z, x_cat):
         inside = z.clamp(*self.ends)
         bent = self.curve[0]*z + self.curve[1]*inside**2 + self.curve[2]*inside**3
@@ -146,10 +154,22 @@ class _Widths(nn.Module):
         self.user, self.moved = nn.Embedding(n_users, 1), {'user.weight': 0}
         nn.init.zeros_(self.user.weight)
 
+    def with_users(self, n):
+        other = _Widths(self.cuts, n if self.moved else 0)
+        other.log_width = self.log_width
+        return other.requires_grad_(False)
+
+    def settings(self): return dict(widths=len(self.user.weight) if self.moved else 0)
+
     def forward(self, z, x_cat):
         width = (self.log_width + (self.user(x_cat[:, 0]) if self.moved else 0)).double().exp()
         cdf = torch.special.ndtr((self.cuts - z[:, None])/width)
         return F.pad(F.pad(cdf, (1, 0)), (0, 1), value=1.).diff(dim=1).clamp_min(1e-12).log()
+
+def _module(settings, n_classes):
+    "The module that has these settings, unfitted."
+    if 'widths' in settings: return _Widths(torch.zeros(n_classes - 1, dtype=torch.float64), settings['widths'])
+    return _Curve(torch.zeros(1), np.full(n_classes, 1/n_classes), *settings['cuts'])
 
 @dataclass(frozen=True, eq=False)
 class FittedHead:
@@ -157,6 +177,7 @@ class FittedHead:
     scale: RatingScale # The rating levels
     center: float # Mean of the predictions that it was fitted to
     spread: float # Their standard deviation
+    error: float # Their root mean squared error, in rating units
     module: nn.Module # Log-probabilities of the levels, from a standardised prediction and a pair
     penalty: float = 0. # The penalty of what users and items move
     unknown: tuple = field(default=()) # Heads where the user, where the item, and where both are unknown; (): this one for these, too
@@ -165,6 +186,37 @@ class FittedHead:
     def keeps_mean(self):
         "Whether the model's own prediction is the point, as under a Gaussian, and not the mean of the probabilities."
         return self.module.keeps_mean
+
+    def state(self) -> tuple: # (settings in JSON's types, name -> tensor)
+        "What it takes to make the head again with `from_state`."
+        heads = self, *self.unknown
+        settings = [dict(center=h.center, spread=h.spread, error=h.error, penalty=h.penalty, module=h.module.settings()) for h in heads]
+        return settings, {f'{k}.{name}': t for k, h in enumerate(heads) for name, t in h.module.state_dict().items()}
+
+    @classmethod
+    def from_state(cls,
+        settings, # What `state` gives
+        tensors:dict, # Name -> tensor
+        scale:RatingScale, # The rating levels
+    ) -> 'FittedHead': # As it was
+        "The head that has this state."
+        heads = []
+        for k, s in enumerate(settings):
+            module = _module(s['module'], scale.n_classes)
+            module.load_state_dict({n.partition('.')[2]: t for n, t in tensors.items() if n.partition('.')[0] == str(k)})
+            heads.append(cls(scale, s['center'], s['spread'], s['error'], module.requires_grad_(False), s['penalty']))
+        return replace(heads[0], unknown=tuple(heads[1:]))
+
+    def with_users(self,
+        n:int, # Rows of the table of users, the unknown user in row 0 included
+    ) -> 'FittedHead': # Users move nothing in it
+        "The same head for `n` other users, of whom nothing is known but their predictions."
+        return replace(self, module=self.module.with_users(n))
+
+    def __eq__(self, other):
+        if type(other) is not FittedHead or self.scale != other.scale: return NotImplemented
+        (mine, a), (theirs, b) = self.state(), other.state()
+        return mine == theirs and all(torch.equal(t, b[name]) for name, t in a.items())
 
     @torch.no_grad()
     def _own(self, points, x_cat):
@@ -227,7 +279,8 @@ def _fit(make, points, x_cat, y, scale, penalty, n_steps=100, start=None):
     module = make(z, center, spread, counts/counts.sum())
     if start is not None: module.load_state_dict(start.module.state_dict())
     _maximise(module, z, x_cat, classes, penalty, n_steps)
-    return FittedHead(scale, float(center), float(spread), module.requires_grad_(False), float(penalty))
+    error = float(np.sqrt(np.mean((points - np.asarray(y, dtype=float))**2)))
+    return FittedHead(scale, float(center), float(spread), error, module.requires_grad_(False), float(penalty))
 
 def _best_penalty(make, held, scale, tried, at_most=200_000):
     "The penalty with the smallest NLL on a fifth of the rows, the head fitted to the others."
@@ -285,3 +338,22 @@ def held_out(
     points, y = outputs(model, dl)
     if points.ndim != 1: raise ValueError('a model with a logit for each level needs no fitted head')
     return HeldOut(points, dl.dataset.trained_rows.numpy(), y, tuple(hidden))
+
+# %% ../nbs/09_fitted.ipynb #d6a22e9d
+class WithHead(nn.Module):
+    "A model of ratings and its fitted head as one model of classes, for everything that wants a probability for each level of any pair."
+    def __init__(self,
+        model:nn.Module, # A trained model that predicts ratings
+        head, # A fitted head
+    ):
+        super().__init__()
+        self.inner, self.fitted, self.target = model, head, 'class'
+
+    def forward(self,
+        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
+        x_cont:torch.Tensor=None, # Context for the model, float32 `[n, n_cont]`
+    ) -> torch.Tensor: # Log-probabilities, float32 `[n, K]`
+        "The logarithm of the probability of each level."
+        points = (self.inner(x_cat) if x_cont is None else self.inner(x_cat, x_cont)).reshape(-1)
+        probs = self.fitted.probs(points.detach().double().cpu().numpy(), x_cat.cpu().numpy())
+        return torch.from_numpy(probs).clamp_min(1e-30).log().float().to(x_cat.device)

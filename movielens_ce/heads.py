@@ -48,7 +48,10 @@ class LogitsOnLine(_SameForAll):
     def __init__(self,
         n_classes:int, # Number of rating levels
         y_range:tuple=None, # Ends of the sigmoid before the projection; None for no sigmoid
-    ): self.y_range, self.linear = y_range, nn.Linear(1, n_classes)
+        ordered:bool=False, # Whether the slopes start in the order of the levels, from −1 to 1, and not by chance
+    ):
+        self.y_range, self.linear = y_range, nn.Linear(1, n_classes)
+        if ordered: self.linear.weight.data[:, 0], self.linear.bias.data[:] = torch.linspace(-1, 1, n_classes), 0.
 
     def forward(self,
         scores:torch.Tensor, # `[n, 1]`

@@ -84,16 +84,18 @@ class DotProductBiasCE(RatingModel):
         n_factors:int, # Length of the factor vectors
         n_classes:int, # Number of rating levels, such as `dls.c`
         y_range:tuple=None, # Ends of the sigmoid before the projection; None for no sigmoid
-    ): super().__init__(DotProduct(n_users, n_items, n_factors), LogitsOnLine(n_classes, y_range))
+        ordered:bool=False, # Whether the slopes of the logits start in the order of the levels
+    ): super().__init__(DotProduct(n_users, n_items, n_factors), LogitsOnLine(n_classes, y_range, ordered))
 
     @classmethod
     def from_dls(cls,
         dls, # Loaders of `rating_dls`: its users, items and scale
         n_factors=50, # Length of the factor vectors
         y_range=None, # Ends of the sigmoid before the projection; None for no sigmoid
+        ordered=False, # Whether the slopes of the logits start in the order of the levels
     ) -> 'DotProductBiasCE': # Untrained
         "The model that fits `dls`: its users, its items, its rating levels."
-        return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes, y_range), dls)
+        return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes, y_range, ordered), dls)
 
 # %% ../nbs/05_models.ipynb #9b56e95b
 class DotProductSoftmax(RatingModel):

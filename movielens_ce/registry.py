@@ -22,6 +22,7 @@ import torch
 from fastai.collab import collab_learner
 
 from .context import TimeContext
+from .fitted import fit_cuts
 from .losses import hl_gauss, ranked_probability
 from .models import CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, ImplicitMF, OrdinalMF, OrdinalNN
 
@@ -107,9 +108,10 @@ class Entry:
     context: Callable = None # Maker of context, see `rating_dls`; not used where ratings have no timestamp
     n_members: int = 1 # Models that are averaged
     trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'learner': fastai's Learner; 'fastai': its own loader, too
+    fit_head: Callable = None # For ratings: `(HeldOut, DataLoaders) -> fitted head`, on out-of-fold predictions; None: a Gaussian on a tenth of the rows
     score: str = '' # Its row in the table above: 'dot', 'nn' or 'implicit'
     head: str = '' # Its column: 'rating', 'line', 'levels' or 'cumulative'
-    source: str = '' # Whose settings: 'searched', 'book' or 'fastai'
+    source: str = '' # Whose settings: 'searched', 'shared' with a searched one, 'book' or 'fastai'
 
     @property
     def settings(self):
@@ -120,8 +122,8 @@ class Entry:
     @property
     def definition(self):
         "A digest of all that decides what it predicts: settings, and the source of what builds it. Labels do not count."
-        labels = ('title', 'score', 'head', 'source')
-        return definition(*(getattr(self, f.name) for f in fields(self) if f.name not in labels))
+        left_out = ['title', 'score', 'head', 'source'] + ['fit_head']*(self.fit_head is None)
+        return definition(*(getattr(self, f.name) for f in fields(self) if f.name not in left_out))
 
     def make(self,
         dls, # Loaders of `rating_dls`
@@ -135,6 +137,10 @@ def _fastai(dls, **options):
     return collab_learner(dls, y_range=dls.scale.y_range, **options).model
 
 def _ranged(dls, **options): return DotProductBiasCE.from_dls(dls, y_range=dls.scale.y_range, **options)
+
+def _fit_cuts(held, dls):
+    "Cuts that users and items move."
+    return fit_cuts(held, dls.scale, (dls.n_users, dls.n_items))
 
 _BUILD = {
     ('dot', 'rating'): DotProductBias.from_dls,
@@ -160,12 +166,18 @@ _THEIR_DOT, _THEIR_NN = partial(_fastai, n_factors=50), partial(_fastai, use_nn=
 _ORDINAL = dict(lr=0.016, wd=2.2, wd_of=dict(head=0.13, **_NO_BIAS_DECAY), n_epoch=17, bs=2048,
                 options=dict(n_factors=64, dropout=0.17), n_members=2)
 _SOFTMAX = dict(**_BOOK, n_epoch=5, bs=64, options=dict(n_factors=50))
+_DOT = dict(lr=0.0046, wd=0.081, n_epoch=4, bs=64, options=dict(n_factors=50))
+_DOT_CE = dict(lr=0.013, wd=0.27, n_epoch=6, bs=512, options=dict(n_factors=10))
+_NN = dict(lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100))
+_IMPLICIT = dict(context=TimeContext, lr=0.01, wd=2.0, wd_of=_NO_BIAS_DECAY, n_epoch=20, bs=2048, options=dict(n_factors=64, dropout=0.3), n_members=2)
+_FITTED = dict(source='shared', fit_head=_fit_cuts)
 
 MODELS = dict(
-    dot = _entry('dot', 'rating', 'dot product, MSE',
-                 lr=0.0046, wd=0.081, n_epoch=4, bs=64, options=dict(n_factors=50)),
-    dot_ce = _entry('dot', 'line', 'dot product, logits on a line, CE',
-                    lr=0.013, wd=0.27, n_epoch=6, bs=512, options=dict(n_factors=10)),
+    dot = _entry('dot', 'rating', 'dot product, MSE', **_DOT),
+    dot_fitted = _entry('dot', 'rating', 'dot product, MSE, cuts fitted afterwards', **_DOT, **_FITTED),
+    dot_ce = _entry('dot', 'line', 'dot product, logits on a line, CE', **_DOT_CE),
+    dot_ce_ordered = _entry('dot', 'line', 'dot product, logits on a line in order at the start, CE', 'shared',
+                            **_DOT_CE | dict(build=partial(DotProductBiasCE.from_dls, ordered=True))),
     dot_softmax = _entry('dot', 'levels', 'dot product for each level, CE',
                          lr=0.0041, wd=0.56, n_epoch=8, bs=512, options=dict(n_factors=50)),
     dot_hl_gauss = _entry('dot', 'levels', 'dot product for each level, HL-Gauss', **_SOFTMAX, loss=hl_gauss(0.5)),
@@ -173,17 +185,15 @@ MODELS = dict(
                      **_SOFTMAX, loss=ranked_probability),
     dot_ordinal = _entry('dot', 'cumulative', 'dot product, cumulative logit, CE',
                          **_BOOK, wd_of=dict(head=0.1, **_NO_BIAS_DECAY), n_epoch=5, bs=64, options=dict(n_factors=50)),
-    nn = _entry('nn', 'rating', 'network, MSE',
-                lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100)),
-    nn_line = _entry('nn', 'line', 'network, logits on a line, CE',
-                     lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100)),
+    nn = _entry('nn', 'rating', 'network, MSE', **_NN),
+    nn_fitted = _entry('nn', 'rating', 'network, MSE, cuts fitted afterwards', **_NN, **_FITTED),
+    nn_line = _entry('nn', 'line', 'network, logits on a line, CE', **_NN),
     nn_ce = _entry('nn', 'levels', 'network, CE',
                    lr=0.0041, wd=0.39, n_epoch=6, bs=64, options=dict(n_act=100)),
     nn_ordinal = _entry('nn', 'cumulative', 'network, cumulative logit, CE',
                         lr=0.013, wd=0.27, wd_of=dict(head=0.24), n_epoch=6, bs=512, options=dict(n_act=50)),
-    implicit = _entry('implicit', 'rating', 'dot product with implicit sets and time, MSE', context=TimeContext,
-                      lr=0.01, wd=2.0, wd_of=_NO_BIAS_DECAY, n_epoch=20, bs=2048,
-                      options=dict(n_factors=64, dropout=0.3), n_members=2),
+    implicit = _entry('implicit', 'rating', 'dot product with implicit sets and time, MSE', **_IMPLICIT),
+    implicit_fitted = _entry('implicit', 'rating', 'dot product with implicit sets and time, MSE, cuts fitted afterwards', **_IMPLICIT, **_FITTED),
     ordinal_ids = _entry('implicit', 'cumulative', 'ordinal with implicit sets, CE', **_ORDINAL),
     ordinal = _entry('implicit', 'cumulative', 'ordinal with implicit sets and time, CE', context=TimeContext, **_ORDINAL),
     book_dot = _entry('dot', 'rating', "dot product, MSE, the book's settings", 'book', **_BOOK),
@@ -201,14 +211,18 @@ MODELS = dict(
     fastai_nn_once = _entry('nn', 'rating', 'fastai EmbeddingNN, each rating once', 'fastai',
                             **_BOOK, build=_THEIR_NN, trainer='learner'),
 )
-DEFAULT_MODELS = ('dot', 'dot_ce', 'dot_softmax', 'dot_ordinal', 'nn', 'nn_ce', 'implicit', 'ordinal', 'fastai_dot')
+DEFAULT_MODELS = ('dot', 'dot_fitted', 'dot_softmax', 'dot_ordinal', 'nn', 'implicit', 'implicit_fitted', 'ordinal', 'fastai_dot')
 
 LARGE_FROM = 300_000
 _ORDINAL_LARGE = dict(lr=0.012, wd=0.7, n_epoch=16, bs=8192, options=dict(n_factors=128, dropout=0.17))
+_DOT_LARGE = dict(bs=512, n_epoch=5, lr=0.005, wd=0.1)
+_IMPLICIT_LARGE = dict(lr=0.0092, wd=3.2, n_epoch=18, bs=16384, options=dict(n_factors=128, dropout=0.32))
 LARGE = dict(
-    dot = dict(bs=512, n_epoch=5, lr=0.005, wd=0.1),
+    dot = _DOT_LARGE,
+    dot_fitted = _DOT_LARGE,
     dot_ordinal = dict(bs=512),
-    implicit = dict(lr=0.0092, wd=3.2, n_epoch=18, bs=16384, options=dict(n_factors=128, dropout=0.32)),
+    implicit = _IMPLICIT_LARGE,
+    implicit_fitted = _IMPLICIT_LARGE,
     ordinal_ids = _ORDINAL_LARGE,
     ordinal = _ORDINAL_LARGE,
 )

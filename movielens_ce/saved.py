@@ -29,11 +29,11 @@ from safetensors.torch import save as bytes_of
 from torch import nn
 
 from . import __version__
-from .comparison import fit_entry
+from .comparison import fit_entry, fit_head
 from .context import TimeContext
-from .data import Features, RatingDataset, RatingDL, RatingScale, _trained_rows, hold_out
+from .data import Features, RatingDataset, RatingDL, RatingScale, _trained_rows
 from .evaluation import Predictions, predict
-from .fitted import Gaussian, fit_gaussian, outputs
+from .fitted import FittedHead, Gaussian, WithHead, outputs
 from .foldin import fold_in
 from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from .models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
@@ -214,8 +214,8 @@ class Recommender:
         self.model, self.dls, self.name = getattr(model, 'model', model), dls, name
         self.scale, self.target = dls.scale, dls.target
         self.head = Gaussian(float(head), dls.scale) if isinstance(head, (int, float, np.number)) else head
-        if not isinstance(self.head, (Gaussian, type(None))):
-            raise ValueError(f'a head of type {type(head).__name__} cannot be kept yet, only a Gaussian: ask it by evaluation.predict')
+        if not isinstance(self.head, (Gaussian, FittedHead, type(None))):
+            raise ValueError(f'a head of type {type(head).__name__} cannot be kept, only those of movielens_ce.fitted')
         self.titles = dict({} if titles is None else titles)
         self.settings, self.info = settings or {}, info or {}
         self._user, self._item = dls.train_ds.cat_names
@@ -259,7 +259,7 @@ class Recommender:
         if rating in frame: self.scale.to_class(frame[rating])
         if len(frame): return predict(self.model, self.dls.test_dl(frame), self.head)
         none = np.zeros(0)
-        of_ratings = (self.head.width, none) if self.head else (None, None)
+        of_ratings = (getattr(self.head, 'width', None), none) if self.head and self.head.keeps_mean else (None, None)
         return Predictions(np.zeros((0, self.scale.n_classes)), none, self.scale, *of_ratings)
 
     def predict(self,
@@ -283,6 +283,8 @@ class Recommender:
     ) -> pd.DataFrame: # user, item, title if known, rank (from 1), score (rating units, or a probability)
         """The `n` best items for each user, see `recommendation.top_n`. No time is known for any of them.
         For a model of ratings the probability of the highest rating is that of its fitted head."""
+        if isinstance(self.head, FittedHead):
+            return self._titled(top_n(WithHead(self.model, self.head), self.dls, n, users, exclude_seen, by, min_ratings=min_ratings))
         fitted = by == 'top' and self.head is not None              # of one width: the order is that of the mean
         best = top_n(self.model, self.dls, n, users, exclude_seen, 'mean' if fitted else by, min_ratings=min_ratings)
         return self._titled(best.assign(score=self.head.probs(best.score)[:, -1]) if fitted else best)
@@ -344,11 +346,15 @@ class Recommender:
         ratings, # New users' ratings: a frame with user, item and rating, or `{item: rating}` for one user, 'new'
     ) -> 'Recommender': # Whose users are the new ones alone; this one does not change
         """The same model for new users, see `foldin.fold_in`: it predicts and recommends for them.
+        A fitted head keeps what it has of items; of the new users it knows nothing.
         Raises `ValueError` for ratings that cannot be used and for models of other packages."""
         if isinstance(ratings, pd.DataFrame): ratings = self._frame(ratings)
-        width = {} if self.head is None else dict(width=self.head.width)
+        width, head = {}, self.head
+        if isinstance(head, Gaussian): width = dict(width=head.width)
+        if isinstance(head, FittedHead): width = dict(width=head.error)
         model, dls = fold_in(self.model, self.dls, ratings, **width)
-        return Recommender(model, dls, self.head, self.titles, self.name, self.settings)
+        if isinstance(head, FittedHead): head = head.with_users(dls.n_users)
+        return Recommender(model, dls, head, self.titles, self.name, self.settings)
 
     def _given(self, u):
         "Item row -> rating, of a user's training ratings."
@@ -458,8 +464,9 @@ def _head_state(head, scale, target):
     if head is None:
         raise ValueError('a model that predicts ratings needs a width: '
                          'fit_gaussian(model, a loader of held-out training rows)')
-    if type(head) is not Gaussian or head.scale != scale:
-        raise ValueError(f'a head of type {type(head).__name__} cannot be saved, only a Gaussian on their scale')
+    if type(head) not in (Gaussian, FittedHead) or head.scale != scale:
+        raise ValueError(f'a head of type {type(head).__name__} cannot be saved, only one of movielens_ce.fitted on their scale')
+    if type(head) is FittedHead: return dict(type='FittedHead', heads=head.state()[0])
     return dict(type='Gaussian', width=float(head.width), unknown=[float(w) for w in head.unknown])
 
 def _contents(rec):
@@ -471,6 +478,7 @@ def _contents(rec):
     train = dict(x_cat=x.int(), y=y) | ({'x_cont': cont[0]} if cont else {})
     if ds.counts is not None: train['counts'] = ds.counts.cpu().int()
     parts = dict(weights=_weights(rec.model, x), train=train, context=context[1])
+    if isinstance(rec.head, FittedHead): parts['head'] = rec.head.state()[1]
     ratings = ds.decode(x, y).infer_objects().set_axis(['user', 'item', 'rating'], axis=1)
     ratings['rating'] = ratings.rating.astype(float)
     versions = dict(movielens_ce=__version__, fastai=fastai.__version__, torch=torch.__version__)
@@ -575,7 +583,7 @@ def _read_data(path, digest):
 
 def _read_tensors(data):
     "Part -> name -> tensor."
-    parts = dict(weights={}, train={}, context={})
+    parts = dict(weights={}, train={}, context={}, head={})
     for name, t in tensors_of(data).items():
         part, _, rest = name.partition('.')
         parts[part][rest] = t
@@ -609,7 +617,10 @@ def _give_features(dls, model):
     features = tuple(t and Features(t.names, t.at, t.share) for t in tables)
     for ds in (dls.train_ds, dls.valid_ds): ds.features, ds.trained = features, _trained_rows(dls.train_ds)
 
-def _read_head(d, scale): return d and Gaussian(d['width'], scale, tuple(d['unknown']))
+def _read_head(d, tensors, scale):
+    "The fitted head that `_head_state` describes; None for none."
+    if d and d['type'] == 'FittedHead': return FittedHead.from_state(d['heads'], tensors, scale)
+    return d and Gaussian(d['width'], scale, tuple(d['unknown']))
 
 def _recommender(meta, data):
     "The `Recommender` that the contents of the two files describe."
@@ -620,7 +631,7 @@ def _recommender(meta, data):
     _give_features(dls, model)
     titles = {i: t for i, t in zip(items, meta['titles'] or []) if t is not None}
     info = {k: meta[k] for k in ('format', 'versions', 'data')}
-    return Recommender(model, dls, _read_head(meta['head'], dls.scale), titles, meta['name'], meta['settings'], info)
+    return Recommender(model, dls, _read_head(meta['head'], parts['head'], dls.scale), titles, meta['name'], meta['settings'], info)
 
 _FAULTS = KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, SafetensorError
 
@@ -649,18 +660,15 @@ def train_on_all(
 ) -> Recommender: # Ready to be asked or saved
     """Trains an entry of the registry on every rating, on one thread to be repeatable.
     The validation part of its loaders is a copy of the first rows: its loss says nothing.
-    Widths are fitted to a twin that is trained without a tenth of the ratings.
+    A fitted head comes of models that are trained without some of the ratings, see `comparison.fit_head`.
     Raises `ValueError` for an unknown name."""
     entry = entry_of(name, len(ratings))
     if n_epoch is not None: entry = replace(entry, n_epoch=n_epoch)
     rows, scale = np.arange(len(ratings)), scale or RatingScale.from_ratings(ratings.rating)
-    threads, head = torch.get_num_threads(), None
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        if entry.target == 'rating':
-            quick = replace(entry, trainer='loop')
-            twin, held, *_ = fit_entry(quick, ratings, hold_out(rows, 0.1, seed), seed, scale, **features)
-            head = fit_gaussian(twin, held.valid)
         model, dls, *_ = fit_entry(entry, ratings, (rows, rows[:100]), seed, scale, **features)
+        head, _ = fit_head(entry, ratings, rows, dls, seed, **features)
     finally: torch.set_num_threads(threads)
     return Recommender(model.eval(), dls, head, titles, name, dict(entry.settings, seed=seed))

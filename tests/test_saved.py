@@ -314,7 +314,7 @@ def test_a_learner_is_saved(made_up, tmp_path):
 @pytest.mark.parametrize('words, change', [
     ('FromAbove cannot be saved', dict(model=lambda dls: FromAbove(DotProduct(dls.n_users, dls.n_items, 2), InRange()))),
     ('Linear cannot be saved', dict(model=lambda dls: nn.Linear(2, 1))), ('Sequential cannot be saved', dict(model=lambda dls: Ensemble([nn.Sequential()], 'rating'))),
-    ('needs a width', dict(head=None)), ('head of type str', dict(head='wide')), ('only a Gaussian', dict(head=Gaussian(1., RatingScale((1, 2))))),
+    ('needs a width', dict(head=None)), ('head of type str', dict(head='wide')), ('only one of movielens_ce.fitted', dict(head=Gaussian(1., RatingScale((1, 2))))),
     ('7 user rows', dict(model=lambda dls: DotProductBias(7, dls.n_items, 2))), ('not of rating_dls', dict(dls=None)), ('settings cannot be saved', dict(settings=dict(f=print)))])
 def test_what_cannot_be_saved(words, change, made_up, tmp_path):
     dls = rating_dls(made_up, device='cpu')

@@ -9,6 +9,8 @@ from movielens_ce.registry import LARGE, MODELS, entry_of
 
 RESULTS = Path(__file__).parent.parent/'answer/results'
 TRACE, TRACE_1M = pd.read_csv(RESULTS/'tuning.csv'), pd.read_csv(RESULTS/'tuning-1m.csv')
+SHARED = dict(dot_fitted='dot', nn_fitted='nn', implicit_fitted='implicit', dot_ce_ordered='dot_ce')      # a model -> whose settings it has
+SHARED_1M = SHARED | dict(ordinal='ordinal_ids')
 SEARCHED = [m for m, e in MODELS.items() if e.source == 'searched']
 
 
@@ -29,11 +31,15 @@ def test_settings_are_the_best_trial(name): assert_best(MODELS[name], TRACE[TRAC
 
 @pytest.mark.parametrize('name', LARGE)
 def test_settings_for_large_data_sets_are_the_best_trial(name):
-    searched = 'ordinal_ids' if name == 'ordinal' else name                     # they share their settings, as on MovieLens-100K
-    assert_best(entry_of(name, 1_000_000), TRACE_1M[TRACE_1M.model == searched])
+    assert_best(entry_of(name, 1_000_000), TRACE_1M[TRACE_1M.model == SHARED_1M.get(name, name)])
 
 
-@pytest.mark.parametrize('trace, names', [(TRACE, SEARCHED), (TRACE_1M, LARGE.keys() - {'ordinal'})], ids=['100k', '1m'])
+@pytest.mark.parametrize('name', [m for m, e in MODELS.items() if e.source == 'shared'])
+def test_shared_settings_are_those_of_a_searched_model(name):
+    for n_ratings in (0, 1_000_000): assert entry_of(name, n_ratings).settings == entry_of(SHARED[name], n_ratings).settings
+
+
+@pytest.mark.parametrize('trace, names', [(TRACE, SEARCHED), (TRACE_1M, LARGE.keys() - SHARED_1M.keys())], ids=['100k', '1m'])
 def test_every_searched_model_had_the_same_budget(trace, names):
     trials = trace.groupby('model').size()
     assert set(trials.index) == set(names) and trials.nunique() == 1
