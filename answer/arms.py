@@ -1,5 +1,6 @@
 """The arms of answer/plan.py, run: every score and loss with the settings that the search of its fold found (answer/nested.py), its heads trained
-with it or fitted afterwards, on each fold with three seeds. Then what is known, added piece by piece.
+with it or fitted afterwards, on each fold with three seeds. Then what is known, added piece by piece, and the models of likelihood with the settings that NLL
+chooses instead of RMSE.
 
     python -m answer.arms OUT                      u1-u5, and the two splits by time, on one core
     python -m answer.arms OUT --jobs 2 --folds 1,2 two processes, some of the folds
@@ -36,6 +37,7 @@ from movielens_ce.training import fit_one_cycle
 N_PARTS = 5
 MOVED_BY = dict(cuts=(), user_cuts=('user',), both_cuts=('user', 'item'))
 MORE = [k for k in KNOWLEDGE if k not in ('ids', 'sets')]                          # `ids` and `sets` are arms themselves
+BY_NLL = 'nll'                                                                  # known to an arm whose settings were chosen by NLL, not by RMSE
 LOOK = dict(before='before', up_to='up_to', both='both')
 
 
@@ -48,7 +50,9 @@ class Mean(nn.Module):
     def forward(self, *batch): return self.inner(*batch).softmax(1) @ self.levels
 
 
-def name_of(arm): return '-'.join(o for o in (arm.score, arm.loss, arm.head, arm.fitted, arm.knows) if o)
+def name_of(arm):
+    "The name of an arm's runs, such as `dot-mse-both_cuts-after`."
+    return '-'.join([arm.score, arm.loss, arm.head, arm.fitted] + [arm.knows]*(arm.knows in (*MORE, BY_NLL)))
 
 
 def other_cuts(dls, build, moved_by, **options):
@@ -98,7 +102,7 @@ class Task:
     "The arms of one score and loss on one fold, or one piece of knowledge."
     def __init__(self, fold, score, loss, knows=''):
         self.fold, self.score, self.loss, self.knows = fold, score, loss, knows
-        self.entry = settings(fold, score, loss)
+        self.entry = settings(fold, score, loss, 'nll' if knows == BY_NLL else 'rmse')
         if knows in LOOK: self.entry = replace(self.entry, context=partial(TimeContext, look=LOOK[knows]))
 
     def arms(self):
@@ -119,7 +123,7 @@ class Task:
         torch.set_flush_denormal(True)
         ratings, scale = ml.ratings, RatingScale.from_ratings(ml.ratings.rating)
         splits, data = make_fold(self.fold, ratings), fingerprint(ratings)
-        features = dict(user_features=ml.users, item_features=ml.items[['year', 'genres']]) if self.knows else {}
+        features = dict(user_features=ml.users, item_features=ml.items[['year', 'genres']]) if self.knows in MORE else {}
         def keep(arm, seed, pred, seconds):
             row = dict(model=name_of(arm), fold=self.fold, seed=seed, n_test=len(pred), **score(pred), train_seconds=seconds, **self.entry.settings,
                        version=__version__)
@@ -148,7 +152,8 @@ def main(out, folds, jobs):
     prepare_out(out)
     ml = load_ml100k()
     data = fingerprint(ml.ratings)
-    tasks = [Task(f, s, l) for f in folds for s in SCORES for l in LOSSES] + [Task(f, 'sets', 'ce', k) for f in folds for k in MORE]
+    tasks = [Task(f, s, l) for f in folds for s in SCORES for l in LOSSES]
+    tasks += [Task(f, 'sets', 'ce', k) for f in folds for k in MORE] + [Task(f, s, 'ce', BY_NLL) for f in folds for s in SCORES]
     joblib.Parallel(n_jobs=jobs)(joblib.delayed(t.run)(out, ml) for t in tasks if not t.kept(out, data))
 
 

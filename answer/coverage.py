@@ -4,7 +4,7 @@
 
 The losses of a pair of models differ by nothing on average, and by the sum of an effect of the user, one of the item, one of the fold, one of the seed and noise for each
 row. Writes nbs/results/coverage.csv: for each size of these effects the share of intervals that hold 0, for a bootstrap over users alone, over users and items, and
-over users, items, folds and seeds. 400 data sets, 500 draws each."""
+over users, items, folds and seeds. 300 data sets, 400 draws each."""
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ OVER = {'users': ('user',), 'users, items': ('user', 'item'), 'users, items, fol
 NOISE = .5                                                     # of a row, in nats
 EFFECTS = [dict(user=.05, item=0., fold=0., seed=0.), dict(user=.05, item=.05, fold=0., seed=0.), dict(user=.05, item=.05, fold=0., seed=.005),
            dict(user=.05, item=.05, fold=0., seed=.015), dict(user=.05, item=.05, fold=.005, seed=.005)]
-N_SETS, N_BOOT = 400, 500
+N_SETS, N_BOOT = 300, 400
 
 
 def made(rng, groups, codes, effects):

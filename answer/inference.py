@@ -7,6 +7,7 @@ planned.csv       the planned comparisons of answer/plan.py on u1-u5, 100,000 dr
 arm_intervals.csv each arm on u1-u5: value, interval, 10,000 draws
 described.csv     differences that were not planned: every head against one width, likelihood against squared error with each head; 10,000 draws, no tests
 pit.csv           the PIT of each arm, in tenths, over folds and seeds
+ensembles.csv     a row for each arm and split: the metrics of the average prediction of its three seeds
 sets.csv          sets of levels with a promised coverage, tuned on one random half of each fold's test rows and measured on the other, by how much the user has rated
 """
 import argparse
@@ -17,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from answer.arms import name_of
-from answer.plan import COMPARISONS, DRAWS, FOLDS, LEVEL, arms
+from answer.plan import COMPARISONS, DRAWS, FOLDS, LEVEL, SEEDS, arms
 from answer.tables import counts, ranges
 from movielens_ce.data import load_ml100k
-from movielens_ce.evaluation import Predictions
+from movielens_ce.evaluation import Predictions, score
 from movielens_ce.runs import atomic_write, fingerprint, kept_runs, load_run
 from movielens_ce.statistics import CrossedLosses, adaptive_calibration_error, holm, intervals, level_sets, paired_differences, pit
 
@@ -50,7 +51,7 @@ def pairs_to_describe(names):
     heads = [(name_of(x), f'{x.score}-{x.loss}-width-after') for x in every if not (x.head == 'width' and x.fitted == 'after')]
     losses = [(name_of(x), name_of(x).replace('-ce-', '-mse-')) for x in every if x.loss == 'ce' and x.fitted == 'after']
     trained = [(name_of(x), name_of(x).replace('-trained', '-after')) for x in every if x.fitted == 'trained']
-    knows = [(n, 'sets-ce-both_cuts-trained') for n in names if n.count('-') == 4]
+    knows = [(n, n.removesuffix('-nll') if n.endswith('-nll') else 'sets-ce-both_cuts-trained') for n in names if n.count('-') == 4]
     return [(b, a) for b, a in dict.fromkeys(heads + losses + trained + knows) if b in names and a in names]
 
 
@@ -64,6 +65,13 @@ def of_sets(run, n_user):
         yield pd.DataFrame(dict(promised=coverage, group=ranges(n_user[~halves], [0, 20, 50, 100, 200]), covered=covered, size=sets.sum(1)))
 
 
+def averaged(preds):
+    "The average of several models' predictions for the same rows."
+    first = preds[0]
+    rating = None if first.rating is None else np.mean([p.rating for p in preds], axis=0)
+    return Predictions(np.mean([p.probs for p in preds], axis=0), first.y, first.scale, first.width, rating)
+
+
 def read(out, ratings):
     "Yields every run of OUT on these ratings."
     data = fingerprint(ratings)
@@ -75,12 +83,16 @@ def read(out, ratings):
 
 def tables(out, ratings):
     known = {f: counts(ratings, f)[0] for f in FOLDS}
-    rows, pits, sets = [], defaultdict(list), defaultdict(list)
+    rows, together, pits, sets, seeds = [], [], defaultdict(list), defaultdict(list), defaultdict(list)
     def on_folds():
         for run in read(out, ratings):
             model, fold, n = run.row['model'], run.row['fold'], len(run.pred)
             rows.append({k: run.row[k] for k in ('model', 'fold', 'seed', *METRICS)} | dict(
                 calibration=adaptive_calibration_error(run.pred), seconds=run.row['train_seconds'], n_test=n))
+            seeds[model, fold].append(run.pred)
+            if len(seeds[model, fold]) == len(SEEDS):
+                of_all = score(averaged(seeds.pop((model, fold))))
+                together.append(dict(model=model, fold=fold, members=len(SEEDS)) | {m: of_all[m] for m in METRICS})
             if fold not in FOLDS: continue
             pits[model].append(pit(run.pred))
             if model in IN_SETS: sets[model] += list(of_sets(run, known[fold]))
@@ -88,6 +100,7 @@ def tables(out, ratings):
     losses = CrossedLosses.from_runs(on_folds(), METRICS)
     names = list(losses.rows['nll'])
     yield 'arms', pd.DataFrame(rows)
+    yield 'ensembles', pd.DataFrame(together)
     yield 'pit', pd.DataFrame({m: np.mean(p, axis=0) for m, p in pits.items()}).T.rename_axis('model').reset_index()
     by_group = {m: pd.concat(s).groupby(['promised', 'group']).agg(covered=('covered', 'mean'), size=('size', 'mean'), n=('size', 'size')) for m, s in sets.items()}
     yield 'sets', pd.concat(by_group, names=['model']).reset_index()

@@ -99,6 +99,34 @@ def myfm_model(kind, implicit, seed, n_iter=300):
     return run
 
 
+def as_told(dls):
+    "What myFM is told of the rows of our loaders: ids, sets of the training rows, columns and context, as far as the loaders have them; and the sizes of the groups."
+    import myfm
+    train, n = dls.train_ds, (dls.n_users, dls.n_items)
+    user, item = train.tensors[0].numpy().T
+    rated = sp.csr_matrix((np.ones(len(user)), (user, item)), shape=n)
+    tables, sizes = [], []
+    for k, sets in enumerate((scaled_rows(rated), scaled_rows(rated.T.tocsr()))):
+        parts = [sp.diags((np.arange(n[k]) > 0).astype(float)), sets] + [sp.csr_matrix(f.weight.numpy()) for f in train.features[k:k + 1] if f]
+        tables.append(sp.hstack(parts).tocsr())
+        sizes += [p.shape[1] for p in parts]
+    def features(ds):
+        x, *context, _ = ds.tensors
+        blocks = [myfm.RelationBlock(x[:, k].numpy(), table) for k, table in enumerate(tables)]
+        return dict(X=sp.csr_matrix(context[0].numpy()) if context else None, X_rel=blocks)
+    return features, [len(dls.cont_names)]*bool(dls.cont_names) + sizes
+
+
+def myfm_told(dls, seed, n_iter=300, rank=10):
+    "(seconds, probabilities for the validation rows) of myFM's ordered probit, which is told what our loaders know. `dls` have classes as targets."
+    import myfm
+    start = time.perf_counter()
+    features, sizes = as_told(dls)
+    model = myfm.MyFMOrderedProbit(rank=rank, random_seed=seed)
+    model.fit(y=dls.train_ds.tensors[-1].numpy().reshape(-1).astype(int), n_iter=n_iter, group_shapes=sizes, **features(dls.train_ds))
+    return time.perf_counter() - start, model.predict_proba(**features(dls.valid_ds))
+
+
 def implicit_lists(train, n, n_threads=None, n_factors=50):
     """implicit's alternating least squares on the ratings: (`() -> lists`, `lists -> frame of user and item`).
 
