@@ -296,6 +296,18 @@ def search_entries(soup, href):
     return [dict(objectID=f'{href}#{i}', href=f'{href}#{i}' if i else href, title=title, section=head, text=text) for i, head, text in tidy if head or text]
 
 
+def exact_search(js):
+    "smalldocs's script, with a search that finds the words as they are typed, in titles and headings first, and says so where there are none."
+    changes = {'threshold: 0.3,': 'threshold: 0.3, useExtendedSearch: true, ignoreFieldNorm: true,',
+               '{ name: "title", weight: 2 }, { name: "section", weight: 2 }, { name: "text", weight: 1 }':
+               '{ name: "section", weight: 4 }, { name: "title", weight: 2 }, { name: "all", weight: 1, getFn: (e) => [e.title, e.section, e.text].join(" ") }',
+               'fuse.search(q, { limit })': 'fuse.search(q.split(/\\s+/).map((w) => `\'${w}`).join(" "), { limit })'}
+    for was, now in changes.items():
+        if js.count(was) != 1: raise ValueError(f'smalldocs.js has changed: {was!r} is not in it once')
+        js = js.replace(was, now)
+    return js
+
+
 def build(out=OUT, folder=STAGE):
     "Build the site; what smalldocs has to say about it is returned."
     from smalldocs.site import build as smalldocs
@@ -303,6 +315,7 @@ def build(out=OUT, folder=STAGE):
     site = smalldocs(folder, quiet=True)
     shutil.copytree(ROOT/'docs/katex', out/'site_libs/katex')
     for css in (out/'site_libs/themes').rglob('*.css'): css.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', css.read_text()))      # fonts from elsewhere
+    (script := out/'site_libs/smalldocs.js').write_text(exact_search(script.read_text()))
     found = []
     for page in (out/p.out for p in site.pages.values()):
         href = str(page.relative_to(out))

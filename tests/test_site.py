@@ -130,6 +130,21 @@ def test_search_finds_cross_entropy(opened):
     assert 'cross-entropy' in page.locator('main').inner_text().lower() and not page.wrong
 
 
+@pytest.mark.parametrize('words, where', [('fit_one_cycle', 'training.html#fit_one_cycle'), ('CumulativeLogit', 'heads.html#cumulativelogit'), ('glossary', 'glossary.html')])
+def test_search_goes_to_the_place_that_has_the_name(opened, words, where):
+    page = opened('index.html')
+    page.fill('#quarto-search input', words)
+    page.locator('.search-result').first.wait_for()
+    assert page.locator('.search-result').first.get_attribute('href').removeprefix('./').startswith(where)
+
+
+def test_search_says_that_there_is_nothing(opened):
+    page = opened('index.html')
+    page.fill('#quarto-search input', 'zzqqx')
+    page.locator('.search-none').wait_for()
+    assert not page.locator('.search-result').count()
+
+
 def test_menu_on_a_telephone(opened):
     page = opened('index.html', width=390)
     link = page.locator('#quarto-sidebar a[href$="losses.html"]')
