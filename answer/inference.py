@@ -45,6 +45,15 @@ def planned(losses):
     return table.assign(p_holm=holm(table.p)).sort_values('name', key=lambda s: s.map(order), ignore_index=True).rename(columns=dict(a='b', b='a'))
 
 
+class Drawn:
+    "Losses whose draws are made once for each metric."
+    def __init__(self, losses): self.losses, self.metric, self.kept = losses, losses.metric, {}
+
+    def draws(self, name, n_boot=10_000, seed=0):
+        if name not in self.kept: self.kept[name] = self.losses.draws(name, n_boot, seed)
+        return self.kept[name]
+
+
 def pairs_to_describe(names):
     "(b, a): a head against one width, likelihood against squared error."
     every = list(arms())
@@ -105,9 +114,10 @@ def tables(out, ratings):
     by_group = {m: pd.concat(s).groupby(['promised', 'group']).agg(covered=('covered', 'mean'), size=('size', 'mean'), n=('size', 'size')) for m, s in sets.items()}
     yield 'sets', pd.concat(by_group, names=['model']).reset_index()
     yield 'planned', planned(losses)
-    yield 'arm_intervals', pd.concat([intervals(losses, m).rename_axis('model').reset_index().assign(metric=m) for m in METRICS])
+    drawn = Drawn(losses)
+    yield 'arm_intervals', pd.concat([intervals(drawn, m).rename_axis('model').reset_index().assign(metric=m) for m in METRICS])
     pairs = pairs_to_describe(names)
-    yield 'described', pd.concat([paired_differences(losses, m, pairs=pairs).drop(columns=['p', 'p_holm']).rename(columns=dict(a='b', b='a')).assign(metric=m)
+    yield 'described', pd.concat([paired_differences(drawn, m, pairs=pairs).drop(columns=['p', 'p_holm']).rename(columns=dict(a='b', b='a')).assign(metric=m)
                                   for m in METRICS])
 
 

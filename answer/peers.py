@@ -1,16 +1,18 @@
-"""myFM's ordered probit on equal terms: told the same sets, columns and times as our models, from the same loaders, on u1-u5. Rank and iterations as in its
+"""myFM's ordered probit on equal terms: told the same sets, columns and times as our models, from the same loaders. Rank and iterations as in its
 documentation for MovieLens-100K. Needs the extra [bench].
 
-    python -m answer.peers
+    python -m answer.peers                         on u1
+    python -m answer.peers --folds 1,2,3,4,5       on u1-u5
 
 Each run is added to nbs/results/peers.csv as soon as it is there, and a run that is there is not made again."""
+import argparse
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from answer.plan import FOLDS, KNOWLEDGE
+from answer.plan import KNOWLEDGE
 from benchmarks.other_packages import myfm_told
 from movielens_ce.comparison import make_fold
 from movielens_ce.context import TimeContext
@@ -28,11 +30,11 @@ def loaders(ml, fold, knows, scale):
     return rating_dls(ml.ratings, make_fold(fold, ml.ratings), target='class', scale=scale, device='cpu', context=look and partial(TimeContext, look=look), **features)
 
 
-def main():
+def main(folds):
     torch.set_num_threads(1)
     ml = load_ml100k()
     scale = RatingScale.from_ratings(ml.ratings.rating)
-    for fold in FOLDS:
+    for fold in folds:
         for knows in KNOWS:
             rows = pd.read_csv(RESULTS, dtype=dict(fold=str)) if RESULTS.exists() else pd.DataFrame(columns=['knows', 'fold'])
             if ((rows.knows == knows) & (rows.fold == fold)).any(): continue
@@ -44,4 +46,7 @@ def main():
             atomic_write(RESULTS, lambda tmp: pd.concat([o for o in (rows, pd.DataFrame([row])) if len(o)]).to_csv(tmp, index=False))
 
 
-if __name__ == '__main__': main()
+if __name__ == '__main__':
+    parser = argparse.ArgumentParser('python -m answer.peers', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--folds', default='1', help='names of folds with commas between them (default 1)')
+    main(parser.parse_args().folds.split(','))
