@@ -15,18 +15,18 @@ import torch
 from filelock import FileLock
 
 from answer.new_people import biases
-from movielens_ce.comparison import fit_entry, make_fold
+from movielens_ce.comparison import fit_entry, fit_head, make_fold
 from movielens_ce.context import TimeContext
 from movielens_ce.data import RatingScale, hold_out
 from movielens_ce.evaluation import Predictions, predict, score
-from movielens_ce.fitted import Gaussian, fit_gaussian
+from movielens_ce.fitted import Gaussian
 from movielens_ce.movielens import load_movielens
 from movielens_ce.registry import entry_of
 from movielens_ce.runs import atomic_write
 
 RESULTS = Path(__file__).parent.parent/'nbs/results/million.csv'
 FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']        # all rows on the first, `EVERYWHERE` on each
-EVERYWHERE = 'biases', 'dot', 'dot_ordinal', 'ordinal_ids', 'ordinal', 'ordinal, earlier'
+EVERYWHERE = 'biases', 'dot', 'dot_fitted', 'dot_ordinal', 'ordinal_ids', 'ordinal', 'ordinal, earlier'
 METRICS = 'rmse', 'mae', 'accuracy', 'nll'
 
 
@@ -37,7 +37,7 @@ def looking(look, n):
 
 def rows(n):
     "Name -> entry, for `n` ratings; `None` for the table of biases."
-    one = {name: replace(entry_of(name, n), n_members=1) for name in ('dot', 'dot_ordinal', 'implicit', 'ordinal_ids', 'ordinal')}
+    one = {name: replace(entry_of(name, n), n_members=1) for name in ('dot', 'dot_fitted', 'dot_ordinal', 'implicit', 'ordinal_ids', 'ordinal')}
     many = {f'{name}, 4 members': replace(one[name], n_members=4) for name in ('ordinal_ids', 'ordinal')}
     told = {f'{name}, columns': one[name] for name in ('ordinal_ids', 'ordinal')}
     return dict(biases=None) | one | {'ordinal, earlier': looking('before', n), 'ordinal, up to the second': looking('up_to', n)} | told | many
@@ -52,11 +52,8 @@ def of_biases(ratings, train, test, scale):
 
 def of_entry(entry, ratings, train, test, scale, **features):
     model, dls, _, seconds = fit_entry(entry, ratings, (train, test), 0, scale, **features)
-    head = None
-    if entry.target == 'rating':
-        twin, held, *_ = fit_entry(entry, ratings, hold_out(train, 0.1, 0), 0, scale)
-        head = fit_gaussian(twin, held.valid)
-    return predict(model, dls.valid, head), seconds
+    head, spent = fit_head(entry, ratings, train, dls, 0, **features)
+    return predict(model, dls.valid, head), seconds + spent*(entry.fit_head is not None)
 
 
 def done(): return pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=['model', 'fold'])
