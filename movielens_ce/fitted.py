@@ -8,6 +8,7 @@ __all__ = ['cut_gaussian', 'Gaussian', 'outputs', 'fit_width', 'fit_gaussian', '
 
 # %% ../nbs/09_fitted.ipynb #af1c6266
 import copy
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -146,9 +147,9 @@ class _Curve(nn.Module):
 class _Widths(nn.Module):
     "A Gaussian around the standardised prediction, cut into levels; users move the logarithm of its width."
     keeps_mean = True
-    def __init__(self, cuts, n_users):
+    def __init__(self, cuts, n_users, width=1.):
         super().__init__()
-        self.log_width, self.moved = nn.Parameter(torch.zeros(1)), {}
+        self.log_width, self.moved = nn.Parameter(torch.tensor([math.log(width)])), {}
         self.register_buffer('cuts', cuts)
         if not n_users: return
         self.user, self.moved = nn.Embedding(n_users, 1), {'user.weight': 0}
@@ -270,16 +271,16 @@ def _maximise(module, z, x_cat, classes, penalty, n_steps):
     module.load_state_dict({n: p.clone() for n, p in split(found).items()}, strict=False)
 
 def _fit(make, points, x_cat, y, scale, penalty, n_steps=100, start=None):
-    "The `FittedHead` of some rows with one penalty; `make(z, center, spread, shares)` is its module, `start` a head to go on from."
-    points = np.asarray(points, dtype=float)
+    "The `FittedHead` of some rows with one penalty; `make(z, center, spread, error, shares)` is its module, `start` a head to go on from."
+    points, y = np.asarray(points, dtype=float), np.asarray(y, dtype=float)
     classes, x_cat = torch.as_tensor(scale.to_class(y)), torch.as_tensor(x_cat)
     center, spread = points.mean(), max(points.std(), (scale.high - scale.low)/100)
+    error = max(float(np.sqrt(np.mean((points - y)**2))), (scale.high - scale.low)/100)
     counts = np.bincount(classes, minlength=scale.n_classes).clip(min=1)
     z = torch.as_tensor((points - center)/spread, dtype=torch.float32)
-    module = make(z, center, spread, counts/counts.sum())
+    module = make(z, center, spread, error, counts/counts.sum())
     if start is not None: module.load_state_dict(start.module.state_dict())
     _maximise(module, z, x_cat, classes, penalty, n_steps)
-    error = float(np.sqrt(np.mean((points - np.asarray(y, dtype=float))**2)))
     return FittedHead(scale, float(center), float(spread), error, module.requires_grad_(False), float(penalty))
 
 def _best_penalty(make, held, scale, tried, at_most=200_000):
@@ -313,7 +314,7 @@ def fit_cuts(
     if set(moved_by) - {'user', 'item'}: raise ValueError(f"cuts are moved by 'user', 'item' or both, not {moved_by!r}")
     rows = tuple(n if o in moved_by else 0 for o, n in zip(('user', 'item'), n_rows))
     if penalty is None and not any(rows): penalty = 1.
-    def make(rows): return lambda z, center, spread, shares: _Curve(z, shares, *rows)
+    def make(rows): return lambda z, center, spread, error, shares: _Curve(z, shares, *rows)
     return _fit_head(make(rows), make((0, 0)), held, scale, penalty, tried)
 
 def fit_user_widths(
@@ -325,7 +326,7 @@ def fit_user_widths(
 ) -> FittedHead: # With one width each for unknown users, items and both, where `held` has such predictions
     """Fits a Gaussian whose width each user moves to predictions.
     Raises `ValueError` for a penalty that is not above 0, and for a rating that is not on the scale."""
-    def make(n): return lambda z, center, spread, shares: _Widths(torch.as_tensor((scale.cuts - center)/spread), n)
+    def make(n): return lambda z, center, spread, error, shares: _Widths(torch.as_tensor((scale.cuts - center)/spread), n, error/spread)
     return _fit_head(make(n_users), make(0), held, scale, penalty, tried)
 
 # %% ../nbs/09_fitted.ipynb #9467e715
