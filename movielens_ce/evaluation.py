@@ -56,7 +56,7 @@ class Predictions:
 def predict(
     model, # A module, or a fastai `Learner`
     dl, # A loader of `rating_dls`, such as `dls.valid` or `dls.test_dl(frame)`
-    head=None, # For a model that predicts ratings: a fitted head, see `fit_gaussian`, `fit_cuts` and `fit_user_widths`, or the width of a Gaussian
+    head=None, # For a model that predicts ratings: a head of `fit_gaussian`, `fit_cuts` or `fit_user_widths`, or the width of a Gaussian
 ) -> Predictions: # Rows in the order of `dl`
     """Probabilities of every rating level for the rows of `dl`, whichever loss `model` was trained with.
     With fitted cuts the mean is that of the probabilities, with a Gaussian it is the model's own prediction.

@@ -123,7 +123,7 @@ class HeldOut:
         return Gaussian(width, scale, tuple(unknown))
 
 class _Curve(nn.Module):
-    "A cumulative logit of a cubic in the standardised prediction; outside the predictions that it is fitted to only its linear part goes on."
+    "A cumulative logit of a cubic in the standardised prediction, which goes on as a line beyond the predictions that it is fitted to."
     keeps_mean = False
     def __init__(self, z, shares, n_users, n_items):
         super().__init__()

@@ -108,7 +108,7 @@ class Entry:
     context: Callable = None # Maker of context, see `rating_dls`; not used where ratings have no timestamp
     n_members: int = 1 # Models that are averaged
     trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'learner': fastai's Learner; 'fastai': its own loader, too
-    fit_head: Callable = None # For ratings: `(HeldOut, DataLoaders) -> fitted head`, on out-of-fold predictions; None: a Gaussian on a tenth of the rows
+    fit_head: Callable = None # For ratings: `(HeldOut, DataLoaders) -> head`, out of fold; None: a Gaussian on a tenth of the rows
     score: str = '' # Its row in the table above: 'dot', 'nn' or 'implicit'
     head: str = '' # Its column: 'rating', 'line', 'levels' or 'cumulative'
     source: str = '' # Whose settings: 'searched', 'shared' with a searched one, 'book' or 'fastai'
@@ -169,7 +169,8 @@ _SOFTMAX = dict(**_BOOK, n_epoch=5, bs=64, options=dict(n_factors=50))
 _DOT = dict(lr=0.0046, wd=0.081, n_epoch=4, bs=64, options=dict(n_factors=50))
 _DOT_CE = dict(lr=0.013, wd=0.27, n_epoch=6, bs=512, options=dict(n_factors=10))
 _NN = dict(lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100))
-_IMPLICIT = dict(context=TimeContext, lr=0.01, wd=2.0, wd_of=_NO_BIAS_DECAY, n_epoch=20, bs=2048, options=dict(n_factors=64, dropout=0.3), n_members=2)
+_IMPLICIT = dict(context=TimeContext, lr=0.01, wd=2.0, wd_of=_NO_BIAS_DECAY, n_epoch=20, bs=2048,
+                 options=dict(n_factors=64, dropout=0.3), n_members=2)
 _FITTED = dict(source='shared', fit_head=_fit_cuts)
 
 MODELS = dict(
@@ -193,7 +194,8 @@ MODELS = dict(
     nn_ordinal = _entry('nn', 'cumulative', 'network, cumulative logit, CE',
                         lr=0.013, wd=0.27, wd_of=dict(head=0.24), n_epoch=6, bs=512, options=dict(n_act=50)),
     implicit = _entry('implicit', 'rating', 'dot product with implicit sets and time, MSE', **_IMPLICIT),
-    implicit_fitted = _entry('implicit', 'rating', 'dot product with implicit sets and time, MSE, cuts fitted afterwards', **_IMPLICIT, **_FITTED),
+    implicit_fitted = _entry('implicit', 'rating', 'dot product with implicit sets and time, MSE, cuts fitted afterwards',
+                             **_IMPLICIT, **_FITTED),
     ordinal_ids = _entry('implicit', 'cumulative', 'ordinal with implicit sets, CE', **_ORDINAL),
     ordinal = _entry('implicit', 'cumulative', 'ordinal with implicit sets and time, CE', context=TimeContext, **_ORDINAL),
     book_dot = _entry('dot', 'rating', "dot product, MSE, the book's settings", 'book', **_BOOK),

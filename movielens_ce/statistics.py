@@ -137,17 +137,20 @@ class CrossedLosses:
         found, pairs = {}, {}
         for model, fold, frame, pred in runs:
             frame = pd.DataFrame(dict(user=frame.user.to_numpy(), item=frame['item'].to_numpy(), fold=fold))
-            if not pairs.setdefault(fold, frame).equals(frame): raise ValueError(f'{model} was not scored on the same rows of fold {fold} as the others')
+            if not pairs.setdefault(fold, frame).equals(frame):
+                raise ValueError(f'{model} was not scored on the same rows of fold {fold} as the others')
             found.setdefault(model, {}).setdefault(fold, []).append(row_losses(pred)[list(metrics)].to_numpy(np.float32))
         for model, folds in found.items():
             if folds.keys() != pairs.keys(): raise ValueError(f'{model} was not scored on the same folds as the others')
         def averaged(folds): return np.concatenate([np.mean(folds[k], axis=0) for k in pairs])
         def left(folds):
             "The variance between seeds of a fold's mean, over the number of seeds."
-            return np.mean([np.var([l.mean(0) for l in ls], axis=0, ddof=1)/len(ls) if len(ls) > 1 else np.zeros(len(metrics)) for ls in folds.values()], axis=0)
+            means = [[l.mean(0) for l in ls] for ls in folds.values()]
+            return np.mean([np.var(m, axis=0, ddof=1)/len(m) if len(m) > 1 else np.zeros(len(metrics)) for m in means], axis=0)
         rows, spread = ({m: of(folds) for m, folds in found.items()} for of in (averaged, left))
-        return cls({name: pd.DataFrame({m: r[:, i] for m, r in rows.items()}) for i, name in enumerate(metrics)}, pd.concat(pairs.values(), ignore_index=True),
-                   {name: pd.Series({m: s[i] for m, s in spread.items()}) for i, name in enumerate(metrics)})
+        by_metric = {name: pd.DataFrame({m: r[:, i] for m, r in rows.items()}) for i, name in enumerate(metrics)}
+        between = {name: pd.Series({m: s[i] for m, s in spread.items()}) for i, name in enumerate(metrics)}
+        return cls(by_metric, pd.concat(pairs.values(), ignore_index=True), between)
 
     def metric(self,
         name, # One of its metrics
@@ -173,7 +176,8 @@ class CrossedLosses:
         noise = np.sqrt(self.between_seeds[name].to_numpy()*(shares**2).sum()) if 'seed' in over else np.zeros(len(losses))
         means = []
         for size in [chunk]*(n_boot//chunk) + [n_boot % chunk]*(n_boot % chunk > 0):
-            user, item, fold = (_weights(rng, n[c], size) if c in over else np.ones((size, n[c]), np.float32) for c in ('user', 'item', 'fold'))
+            def drawn(c): return _weights(rng, n[c], size) if c in over else np.ones((size, n[c]), np.float32)
+            user, item, fold = map(drawn, ('user', 'item', 'fold'))
             count, *sums = sum(np.stack([np.einsum('ub,bu->b', t @ item.T, user) for t in part])*fold[:, k] for k, part in enumerate(parts))
             means.append(np.stack(sums, 1)/count[:, None] + rng.normal(0, 1, (size, len(losses)))*noise)
         return METRICS[name].of_mean(np.concatenate(means))
