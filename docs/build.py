@@ -11,6 +11,7 @@ import json
 import posixpath
 import re
 import shutil
+import struct
 import sys
 from importlib import import_module
 from itertools import groupby
@@ -24,7 +25,6 @@ from smalldocs.notebook import ANSI, cell_options, fence_for
 ROOT = Path(__file__).resolve().parent.parent
 NBS, STAGE, OUT = ROOT/'nbs', ROOT/'_stage', ROOT/'_docs'           # nbdev keeps its own notes in _proc
 PACKAGE = 'movielens_ce'
-CDN = 'https://cdn.jsdelivr.net/npm/katex@0.16.11/dist'                  # where smalldocs takes KaTeX from; docs/katex is its 0.16.40
 
 
 def notebooks():
@@ -202,7 +202,7 @@ def finished(nb, page, names, folder):
                 file = folder/'figures'/f'{page.stem}-{n}.png'
                 file.parent.mkdir(exist_ok=True)
                 file.write_bytes(base64.b64decode(joined(data['image/png'])))
-                alt = html.escape(caption(opts, 'fig-alt', pics) or caption(opts, 'fig-cap', pics))
+                alt = (caption(opts, 'fig-alt', pics) or caption(opts, 'fig-cap', pics)).replace('"', '”')
                 out.data = {'text/markdown': f'![{caption(opts, "fig-cap", pics)}]({up}figures/{file.name}){{fig-alt="{alt}"}}'}
                 pics += 1
             elif 'text/html' in data and '<table' in joined(data['text/html']):
@@ -211,12 +211,17 @@ def finished(nb, page, names, folder):
             elif 'text/markdown' in data:
                 text = linked(in_new_names(joined(data['text/markdown'])), up, names)
                 if re.search(r'^\|', text, re.M):
-                    text += f'\n\n: {caption(opts, "tbl-cap", tabs)}' if caption(opts, 'tbl-cap', tabs) else ''
+                    text = with_caption(text, caption(opts, 'tbl-cap', tabs))
                     tabs += 1
                 out.data = {'text/markdown': text}
         if 'fig-cap' in opts or 'tbl-cap' in opts or 'fig-alt' in opts:                   # said above; smalldocs need not say it again
             cell.source = re.sub(r'^#\|\s*(fig-cap|fig-alt|tbl-cap)\b.*\n(#\|\s+(-|  ).*\n)*', '', cell.source, flags=re.M)
     return nb
+
+
+def with_caption(text, cap):
+    "Markdown whose first table has a caption, which has to stand right below it."
+    return re.sub(r'((?:^\|.*\n?)+)', lambda m: f'{m[1].rstrip()}\n\n: {cap}\n', text, count=1, flags=re.M) if cap else text
 
 
 def table_html(text, cap=''):
@@ -227,10 +232,6 @@ def table_html(text, cap=''):
     for t in soup.find_all('table'):
         t.attrs.pop('border', None)
         if cap and not t.caption: t.insert(0, BeautifulSoup(f'<caption>{html.escape(cap)}</caption>', 'html.parser'))
-        rows = [tr.find_all(['th', 'td']) for tr in t.find_all('tr')]
-        for column in zip(*rows) if len(set(map(len, rows))) == 1 else []:                         # numbers stand right, words left
-            if any(c.name == 'td' and not re.fullmatch(r'[-+−]?[\d.,:%]+(e[-+]?\d+)?|nan|', c.get_text(strip=True), re.I) for c in column):
-                for c in column: c['class'] = [*c.get('class', []), 'words']
     for t in soup.find_all(['tr', 'th', 'td']): t.attrs.pop('style', None) if t.get('style', '').startswith('text-align') else None
     return str(soup)
 
@@ -269,13 +270,151 @@ def stage(folder, out):
 
 # ------------------------------------------------------------------ HTML
 
-def improve(text, up):
-    "One page's HTML: nothing from elsewhere, tables that scroll by themselves, what screen readers and keyboards need."
-    soup = BeautifulSoup(text.replace(CDN, f'{up}site_libs/katex').replace('/contrib/auto-render', '/auto-render'), 'html.parser')
+THEME = """(function(){var d=document.documentElement,s=null;try{s=localStorage.getItem('smalldocs-scheme')}catch(e){}
+var dark=s?s==='alternate':matchMedia('(prefers-color-scheme: dark)').matches;
+var on=document.querySelectorAll('link.quarto-color-scheme')[dark?1:0];
+if(dark){d.dataset.scheme='alternate';d.classList.add('quarto-dark')}
+on.media='all';document.write(on.outerHTML.replace('data-href','href'));on.remove()})();"""
+
+
+def one_theme(soup):
+    "Fetch the theme that is shown, before the page is painted; the other one waits until it is chosen. Without scripts the page is light."
+    links = soup.select('link.quarto-color-scheme')
+    for old in soup.find_all('script', string=re.compile('smalldocs-scheme')): old.decompose()
+    plain = soup.new_tag('noscript')
+    plain.append(soup.new_tag('link', rel='stylesheet', href=links[0]['href']))
+    for link in links: link['data-href'] = link.attrs.pop('href')
+    script = soup.new_tag('script')
+    script.string = THEME
+    links[-1].insert_after(script, plain)
+
+
+def mathml(span):
+    "Show a formula without a script: TeX becomes MathML, spaced as in TeX after a logarithm, around a set difference and in bars."
+    from latex2mathml.converter import convert
+    tex = span.get_text().strip()[2:-2].strip()                                           # without \\( and \\)
+    spaced = re.sub(r'\\(ln|log)(?=\s|\\(?!left|big))', r'\\\1\\,', tex)
+    text = convert(spaced, display='block' if 'display' in span['class'] else 'inline')
+    span.clear()
+    text = text.replace('<mi>&#x029F5;</mi>', '<mo>&#x2216;</mo>').replace('<mo stretchy="false">&#x0007C;</mo>', '<mi>|</mi>')
+    span.append(BeautifulSoup(text, 'html.parser').math)
+    span.math['alttext'] = tex
+
+
+FIGURES = re.compile(r'[-+−±~≈<>≤≥\d.,:;%/×*()\[\]–—\s]*(e[-+]?\d+)?|nan|inf', re.I)
+
+
+def placed(table):
+    "The cells of a table, each with the first column that it stands in and the number of columns that it spans."
+    taken, found = set(), []
+    for r, row in enumerate(table.find_all('tr')):
+        col = 0
+        for cell in row.find_all(['th', 'td']):
+            while (r, col) in taken: col += 1
+            span = int(cell.get('colspan', 1))
+            taken |= {(r + i, col + j) for i in range(int(cell.get('rowspan', 1))) for j in range(span)}
+            found.append((cell, col, span))
+            col += span
+    return found
+
+
+def one_head(table):
+    "Pandas writes the names of the columns of an index below the other heads; they stand in line with them."
+    rows = [tr.find_all('th') for tr in table.select('thead tr')]
+    if len(rows) != 2 or len(rows[0]) != len(rows[1]): return
+    pairs = [(a, a.get_text(strip=True), b.get_text(strip=True)) for a, b in zip(*rows)]
+    if any(above and below for _, above, below in pairs): return
+    for head, above, below in pairs: head.string = above or below
+    rows[1][0].parent.decompose()
+
+
+def in_line(table):
+    "Say what styles.css needs: columns of figures and of words, heads of rows and of groups. A value that is missing becomes a dash."
+    one_head(table)
+    cells, words = placed(table), set()
+    for cell, col, _ in cells:
+        text = cell.get_text(strip=True)
+        if cell.name == 'td' and not cell.find(True) and text.lower() in ('', 'nan', 'nat', '<na>'): cell.string = '–'
+        if cell.name == 'td' and not FIGURES.fullmatch(text): words.add(col)
+    for cell, col, span in cells:
+        for t in cell.find_all(string=re.compile(r'\d (\[|±)')) if col in words else []:              # .51 [.50, .52] stays on a line
+            t.replace_with(re.sub(r'(?<=[\d,±]) (?=[-+−±\d.[])', '\xa0', t))
+        left = col in words or cell.name == 'th' and not cell.find_parent('thead')
+        kind = 'group' if span > 1 else 'head' if col == 0 else 'words' if left else 'figures'
+        cell['class'] = [*cell.get('class', []), kind]
+    if max(col + span for _, col, span in cells) > 7: table['class'] = [*table.get('class', []), 'many']
+
+
+def boxed(soup, e, name, cls, tag='div'):
+    "Put what may be wider than the page into a box that scrolls by itself, also from the keyboard."
+    e.wrap(soup.new_tag(tag, attrs={'class': cls, 'tabindex': '0', 'role': 'group', 'aria-label': name}))
+    return e.parent
+
+
+def tables(soup):
+    "Tables in boxes, with their captions outside of them, where they stay in sight."
     for table in soup.select('main table'):
         if not table.find('td'): continue
-        name = table.caption.get_text() if table.caption else 'Table'
-        table.wrap(soup.new_tag('div', attrs={'class': 'scrolls', 'tabindex': '0', 'role': 'region', 'aria-label': name}))
+        in_line(table)
+        if 'sd-table' in table.parent.get('class', []): table.parent.unwrap()
+        cap = table.caption and table.caption.extract()
+        box = boxed(soup, table, cap.get_text() if cap else 'Table', 'scrolls column-page-table')     # behind column-page-… smalldocs.js hides the contents list
+        if not cap: continue
+        cap.name = 'figcaption'
+        box.wrap(soup.new_tag('figure', attrs={'class': 'captioned'})).insert(0, cap)
+
+
+def size(path):
+    "The width and height of a picture."
+    data = path.read_bytes()
+    if path.suffix == '.png': return struct.unpack('>II', data[16:24])
+    return [round(float(x)) for x in re.search(r'viewBox=["\'][\d.]+ [\d.]+ ([\d.]+) ([\d.]+)', data.decode()).groups()]
+
+
+def pictures(soup, folder):
+    "Pictures with their sizes, so that nothing moves while they load, and wide ones in boxes."
+    for img in soup.select('main img'):
+        img['width'], img['height'] = size(folder/img['src'])
+        if img['width'] > 640: boxed(soup, img, 'Picture', 'picture', 'span')
+
+
+def long_lines(code):
+    "Mark the lines of code that may not fit: styles.css wraps them below their indentation."
+    def each_line(m): return '\n'.join(f'<span class="{m[1]}">{line}</span>' if line else '' for line in m[2].split('\n'))
+    lines = re.sub(r'<span class="(\w+)">([^<]*)</span>', each_line, code.decode_contents()).split('\n')
+    for i, line in enumerate(lines):
+        text = html.unescape(re.sub('<[^>]+>', '', line))
+        if len(text) > 80: lines[i] = f'<span class="long" style="--indent: {len(text) - len(text.lstrip()) + 4}ch">{line}</span>'
+    code.clear()
+    code.extend(list(BeautifulSoup('<pre>{}</pre>'.format('\n'.join(lines)), 'html.parser').pre.contents))     # <pre> keeps the spaces
+
+
+def menus(soup):
+    "The first thing that the keyboard reaches is a link to the text. What opens and shuts is a button."
+    soup.body.insert(0, BeautifulSoup('<a class="skip-link" href="#quarto-document-content">Skip to content</a>', 'html.parser'))
+    soup.main['tabindex'] = '-1'
+    for a in soup.select('#quarto-sidebar a[data-bs-toggle], .quarto-color-scheme-toggle'):
+        a.name, a['type'] = 'button', 'button'
+        for attr in ('href', 'role'): a.attrs.pop(attr, None)
+        a['class'] = [*a['class'], 'plain']
+        if 'title' in a.attrs: a['aria-label'] = a['title']
+        if 'data-bs-target' in a.attrs: a['aria-controls'] = a['data-bs-target'][1:]
+    for toggle in soup.select('#quarto-sidebar .sidebar-item-toggle'):
+        head = toggle.find_previous_sibling()
+        toggle['aria-label'] = f'Pages of {head.get_text(strip=True)}'
+        if head.name == 'button': toggle.attrs |= {'tabindex': '-1', 'aria-hidden': 'true'}             # the name beside it does the same
+
+
+def improve(text, folder):
+    "One page's HTML: nothing from elsewhere, maths without scripts, boxes that scroll, what screen readers and keyboards need."
+    soup = BeautifulSoup(text, 'html.parser')
+    for e in soup.select('link[href*=katex], script[src*=katex]'): e.decompose()
+    one_theme(soup)
+    menus(soup)
+    for span in soup.select('main span.math'): mathml(span)
+    tables(soup)
+    pictures(soup, folder)
+    for code in soup.select('main div.sourceCode pre code'): long_lines(code)
     for scrolls in soup.select('main pre, main span.math.display'): scrolls['tabindex'] = '0'
     return soup
 
@@ -288,7 +427,7 @@ def search_entries(soup, href):
 
     def prose(e):
         texts = [t for t in e.find_all(string=True) if not t.find_parent(['pre', 'style']) and not t.find_parent(class_='source')]
-        return ''.join('…' if t.find_parent(class_='math') else t for t in texts)
+        return re.sub('…+', '…', ''.join('…' if t.find_parent('math') else t for t in texts))
     for e in main.find_all(['h2', 'h3', 'p', 'li', 'td', 'th', 'figcaption', 'caption']):
         if e.name in ('h2', 'h3'): sections.append((e.get('id') or e.get('data-anchor-id') or e.parent.get('id', ''), e.get_text(' ', strip=True), []))
         elif not e.find_parent(['nav', 'li', 'td']): sections[-1][2].append(prose(e))
@@ -296,16 +435,40 @@ def search_entries(soup, href):
     return [dict(objectID=f'{href}#{i}', href=f'{href}#{i}' if i else href, title=title, section=head, text=text) for i, head, text in tidy if head or text]
 
 
-def exact_search(js):
-    "smalldocs's script, with a search that finds the words as they are typed, in titles and headings first, and says so where there are none."
-    changes = {'threshold: 0.3,': 'threshold: 0.3, useExtendedSearch: true, ignoreFieldNorm: true,',
-               '{ name: "title", weight: 2 }, { name: "section", weight: 2 }, { name: "text", weight: 1 }':
-               '{ name: "section", weight: 4 }, { name: "title", weight: 2 }, { name: "all", weight: 1, getFn: (e) => [e.title, e.section, e.text].join(" ") }',
-               'fuse.search(q, { limit })': 'fuse.search(q.split(/\\s+/).map((w) => `\'${w}`).join(" "), { limit })'}
-    for was, now in changes.items():
+CHANGES = {                                            # search finds the words as they are typed, in titles and headings first
+    'threshold: 0.3,': 'threshold: 0.3, useExtendedSearch: true, ignoreFieldNorm: true,',
+    '{ name: "title", weight: 2 }, { name: "section", weight: 2 }, { name: "text", weight: 1 }':
+        '{ name: "section", weight: 4 }, { name: "title", weight: 2 }, { name: "all", weight: 1, getFn: (e) => [e.title, e.section, e.text].join(" ") }',
+    'fuse.search(q, { limit })': 'fuse.search(q.split(/\\s+/).map((w) => `\'${w}`).join(" "), { limit })',
+    # the other theme is fetched when it is chosen, and shown when it is there
+    'l.media = l.classList.contains("quarto-color-alternate") === alt ? "all" : "not all"; });\n    setTimeout(markDark, 50);':
+        'const on = l.classList.contains("quarto-color-alternate") === alt, show = () => { l.media = "all"; other(l).media = "not all"; markDark(); };\n'
+        '      if (on && l.href) show(); else if (on) { l.media = "all"; l.onload = show; l.href = l.dataset.href; } });',
+    'const setScheme = (alt) => {': 'const other = (l) => $$("link.quarto-color-scheme").find((o) => o !== l);\n  const setScheme = (alt) => {',
+    'if (glass) glass.classList.toggle("show", show);':
+        'if (glass) glass.classList.toggle("show", show);\n    $$(".quarto-btn-toggle").forEach((b) => b.setAttribute("aria-expanded", show));'}
+
+
+def changed(js):
+    "smalldocs's script with our changes."
+    for was, now in CHANGES.items():
         if js.count(was) != 1: raise ValueError(f'smalldocs.js has changed: {was!r} is not in it once')
         js = js.replace(was, now)
     return js
+
+
+def few_icons(out):
+    "Leave only those of the 2,000 icons in the site that its pages use."
+    from fontTools.subset import main as subset
+    folder, css = out/'site_libs/bootstrap-icons', (out/'site_libs/bootstrap-icons/bootstrap-icons.min.css').read_text()
+    names = {name for page in out.rglob('*.html') for name in re.findall(r'\bbi-([\w-]+)', page.read_text())}
+    rules = {name: rule for rule, name in re.findall(r'(\.bi-([\w-]+)::before\{[^}]*\})', css) if name in names}
+    codes = set(re.findall(r'content: ?"\\(f\w+)"', ''.join(rules.values()) + (out/'site_libs/smalldocs.css').read_text()))
+    head = re.sub(r'src:[^;}]*', 'src:url("fonts/bootstrap-icons.woff") format("woff")', css[:css.index('.bi-')])
+    (folder/'bootstrap-icons.min.css').write_text(head + ''.join(rules.values()))
+    font = folder/'fonts/bootstrap-icons.woff'
+    subset([str(font), f'--unicodes={",".join(sorted(codes))}', '--flavor=woff', f'--output-file={font}'])
+    (folder/'fonts/bootstrap-icons.woff2').unlink()
 
 
 def build(out=OUT, folder=STAGE):
@@ -313,16 +476,16 @@ def build(out=OUT, folder=STAGE):
     from smalldocs.site import build as smalldocs
     stage(folder, out)
     site = smalldocs(folder, quiet=True)
-    shutil.copytree(ROOT/'docs/katex', out/'site_libs/katex')
     for css in (out/'site_libs/themes').rglob('*.css'): css.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', css.read_text()))      # fonts from elsewhere
-    (script := out/'site_libs/smalldocs.js').write_text(exact_search(script.read_text()))
+    (script := out/'site_libs/smalldocs.js').write_text(changed(script.read_text()))
     found = []
     for page in (out/p.out for p in site.pages.values()):
         href = str(page.relative_to(out))
-        soup = improve(page.read_text(), '../'*href.count('/'))
+        soup = improve(page.read_text(), page.parent)
         page.write_text(str(soup))
         if not href.startswith('source/'): found += search_entries(soup, href)
     (out/'search.json').write_text(json.dumps(found, ensure_ascii=False))
+    few_icons(out)
     return site
 
 
