@@ -1,12 +1,14 @@
 """Seconds and peak memory of an epoch for 0.1, 1, 10 and 25 million ratings with MovieLens-like marginals.
 
-The dot product, the model with implicit sets (one member), and the context of time of all training ratings. Each runs in a process of its own: data made, encoded and trained. `python -m benchmarks.growth
-ordinal_ids 1000000` runs one."""
+The dot product, the model with implicit sets (one member), the context of time of all training ratings, and LensKit's alternating least squares
+with as many factors as the dot product. Each runs in a process of its own: data made, encoded and trained. `python -m benchmarks.growth
+ordinal_ids 1000000` runs one. LensKit needs the extra [bench]; it takes all cores by itself."""
 import json
 import resource
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from benchmarks._common import RESULTS, write
 # Users and items of ML-100k, 1M, 10M and 25M
 SIZES = {100_000: (943, 1_682), 1_000_000: (6_040, 3_706),
          10_000_000: (69_878, 10_677), 25_000_000: (162_541, 59_047)}
-NAMES = 'dot', 'ordinal_ids', 'TimeContext'
+NAMES = 'dot', 'ordinal_ids', 'TimeContext', 'LensKit ALS'
 
 
 def made_up_ratings(n, n_users, n_items, seed=0):
@@ -69,11 +71,25 @@ def context(ratings, rows):
     return dict(epoch_s=time.perf_counter() - start)
 
 
+def lenskit(ratings, rows):
+    "Trains LensKit's BiasedMF for an epoch, 50 features; the frame turned into its data set counts as making loaders."
+    from lenskit.als import BiasedMFScorer
+    from lenskit.training import TrainingOptions
+
+    from benchmarks.other_packages import lenskit_data
+    start = time.perf_counter()
+    data = lenskit_data(ratings.iloc[rows[0]].drop_duplicates(['user', 'item']))
+    loaders_s = time.perf_counter() - start
+    BiasedMFScorer(features=50, epochs=1).train(data, TrainingOptions(rng=0))
+    return dict(loaders_s=loaders_s, epoch_s=time.perf_counter() - start - loaders_s)
+
+
 def one(name, n):
     "Prints the figures of `name` on `n` made-up ratings as JSON."
     from movielens_ce.data import random_split
     ratings, rows = made_up_ratings(n, *SIZES[n]), random_split(0, n, 0.05)
-    figures = context(ratings, rows) if name == 'TimeContext' else epoch(name, ratings, rows)
+    run = {'TimeContext': context, 'LensKit ALS': lenskit}.get(name, partial(epoch, name))
+    figures = run(ratings, rows)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
     print(json.dumps(dict(model=name, ratings=n, users=SIZES[n][0], items=SIZES[n][1], **figures, peak_gib=peak)))
 

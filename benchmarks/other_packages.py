@@ -22,28 +22,44 @@ def surprise_model(make):
     return run
 
 
-def _lenskit_data(train):
+def lenskit_data(train):
     "Ratings as LensKit's data set."
     from lenskit.data import from_interactions_df
     names = dict(user='user_id', item='item_id')
     return from_interactions_df(train.rename(columns=names)[['user_id', 'item_id', 'rating']])
 
 
+def lenskit_pipeline(make, train, seed=0):
+    "(a trained pipeline that predicts with a scorer of LensKit, seconds to train it)."
+    from lenskit.pipeline import predict_pipeline
+    from lenskit.training import TrainingOptions
+    data = lenskit_data(train)
+    start = time.perf_counter()
+    pipe = predict_pipeline(make())
+    pipe.train(data, TrainingOptions(rng=seed))
+    return pipe, time.perf_counter() - start
+
+
+def lenskit_ratings(pipe, train, test):
+    "What a pipeline of LensKit predicts for the rows of `test`; the mean rating of the training rows where it predicts nothing."
+    from lenskit import predict
+    pred = pd.Series(np.nan, index=np.arange(len(test)))
+    for user, rows in test.reset_index(drop=True).groupby('user'):
+        pred[rows.index] = predict(pipe, int(user), rows['item'].to_numpy()).scores()
+    return pred.fillna(train.rating.mean()).to_numpy()
+
+
+def lenskit_predictions(make, train, test, seed=0):
+    "Predictions of a scorer of LensKit."
+    return lenskit_ratings(lenskit_pipeline(make, train, seed)[0], train, test)
+
+
 def lenskit_model():
     "LensKit's BiasedMF by alternating least squares, 50 features."
-    from lenskit import predict
     from lenskit.als import BiasedMFScorer
-    from lenskit.pipeline import predict_pipeline
     def run(train, test):
-        data = _lenskit_data(train)
-        start = time.perf_counter()
-        pipe = predict_pipeline(BiasedMFScorer(features=50))
-        pipe.train(data)
-        seconds = time.perf_counter() - start
-        pred = pd.Series(np.nan, index=test.index)
-        for user, rows in test.groupby('user'):
-            pred[rows.index] = predict(pipe, int(user), rows['item'].to_numpy()).scores()
-        return seconds, pred.fillna(train.rating.mean()).to_numpy()
+        pipe, seconds = lenskit_pipeline(lambda: BiasedMFScorer(features=50), train)
+        return seconds, lenskit_ratings(pipe, train, test)
     return run
 
 
@@ -151,7 +167,7 @@ def lenskit_lists(train, n, n_threads=None, n_features=50):
     from lenskit.als import BiasedMFScorer
     from lenskit.pipeline import topn_pipeline
     pipe = topn_pipeline(BiasedMFScorer(features=n_features), n=n)
-    pipe.train(_lenskit_data(train))
+    pipe.train(lenskit_data(train))
     everybody = np.unique(train.user)
     def lists(): return batch.recommend(pipe, everybody, n=n, n_jobs=n_threads)
     def pairs(best): return best.to_df().rename(columns=dict(user_id='user', item_id='item'))[['user', 'item']]
