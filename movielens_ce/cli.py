@@ -24,44 +24,44 @@ from . import __version__
 
 # %% ../nbs/20_cli.ipynb #158d63cd
 def _items(text):
-    "The parts of a comma-separated option."
+    "Splits a comma-separated option into its non-empty parts."
     return [s for s in (o.strip() for o in text.split(',')) if s]
 
 def _whole_numbers(ctx, param, text):
-    "Comma-separated whole numbers."
+    "Parses comma-separated whole numbers."
     try: return [int(s) for s in _items(text)]
     except ValueError:
         raise click.BadParameter(f'{text!r} is not a list of whole numbers such as 0,1,2') from None
 
 def _numbers(ctx, param, text):
-    "Comma-separated numbers."
+    "Parses comma-separated numbers."
     try: return text and [float(s) for s in _items(text)]
     except ValueError:
         raise click.BadParameter(f'{text!r} is not a list of numbers such as 1,2,3,4,5') from None
 
 def _list(ctx, param, text):
-    "Comma-separated names, at least one where the option is given."
+    "Parses comma-separated names; an option that is given needs at least one."
     if text is None: return None
     if not _items(text): raise click.BadParameter('the list is empty')
     return _items(text)
 
 def _debug(command):
-    "The option that every command has; `main` looks for it before click does."
+    "Adds the option --debug to a command. `main` reads it from the arguments."
     return click.option('--debug', is_flag=True, expose_value=False, help='Show the traceback of an error.')(command)
 
 def _data_options(levels=True):
-    "The options that say where the ratings are and which columns of a file they are in."
+    "Returns a decorator that adds the options for the ratings: their place and the columns of a file."
     options = [
         click.option('--data', metavar='SIZE|PATH', help='A size of MovieLens (100k, 1m, 10m, 20m, 25m, 32m, latest-small, latest), '
                      'a folder or zip with one, or a FILE with your own ratings.  [default: 100k]'),
         *(click.option(f'--{c}', default=c, show_default=True, help=f'Column of {what} in FILE.')
           for c, what in dict(user='user ids', item='item ids', rating='ratings').items()),
         click.option('--timestamp', metavar='COLUMN', help='Column of times in FILE, in seconds.  '
-                     '[default: timestamp, where there is one]'),
+                     '[default: timestamp, if there is one]'),
         click.option('--levels', metavar='1,2', callback=_numbers,
-                     help='Ratings that may be in FILE.  [default: those that are]'),
+                     help='Rating levels that FILE may contain.  [default: inferred from its ratings]'),
         click.option('--duplicates', type=click.Choice(['raise', 'last']), default='raise', show_default=True,
-                     help='When a user rated an item twice in FILE: stop, or keep the last row.')]
+                     help='If a user rated an item twice in FILE: stop with an error, or keep the last row.')]
     if not levels: del options[-2]
     def add(command):
         for o in reversed(options): command = o(command)
@@ -69,7 +69,7 @@ def _data_options(levels=True):
     return add
 
 def _note(text):
-    "A line on standard error that is no error."
+    "Prints a note on standard error."
     click.echo(f'movielens-ce: {text}', err=True)
 
 @click.group(context_settings=dict(help_option_names=['-h', '--help'], max_content_width=100))
@@ -80,9 +80,10 @@ def cli():
 
 # %% ../nbs/20_cli.ipynb #7cede4f9
 def results_table(
-    results, # What `compare` gives
-) -> Table: # For rich's console
-    "Mean over folds and seeds of each model, the best of each column in bold; below it ± the standard deviation of several runs."
+    results, # Results of `compare`
+) -> Table: # A table for rich's console
+    """Means of each model over folds and seeds, with the best value of each column in bold.
+    If there are several runs of a model, the row below shows ± their standard deviation."""
     from movielens_ce.comparison import columns, summary
     mean, sd = summary(results)
     shown = mean.round({c.name: c.digits for c in columns()})
@@ -98,7 +99,7 @@ def results_table(
     return table
 
 def _write_plots(runs, out):
-    "Confusion matrices, distributions and training curves of the first fold and seed; returns the files."
+    "Plots confusion matrices, distributions and training curves of the first fold and seed; returns the files."
     from movielens_ce import plots
     from movielens_ce.registry import MODELS
     from movielens_ce.runs import write_figure
@@ -118,13 +119,13 @@ def _versions():
             f'Python {platform.python_version()}')
 
 def _movielens(data):
-    "The size of MovieLens that `--data` stands for, and the path if it is one; None for a file of one's own."
+    "Returns the size of MovieLens that `--data` names and its path, if given; None for a file with other ratings."
     from movielens_ce.movielens import MOVIELENS, movielens_size
     if data is None or data in MOVIELENS: return data or '100k', None
     return None if Path(data).is_file() and Path(data).suffix != '.zip' else (movielens_size(data), data)
 
 def _timed(ratings, timestamp, columns):
-    "Ratings whose times are in a column `timestamp`, whatever the file calls it."
+    "Returns ratings with their times in a column `timestamp`, whatever the file calls it."
     if timestamp is None: return ratings
     name = f'{timestamp}_' if timestamp in ('user', 'item', 'rating') and timestamp not in columns else timestamp
     if timestamp in columns or name not in ratings:
@@ -134,7 +135,7 @@ def _timed(ratings, timestamp, columns):
     return ratings.rename(columns={'timestamp': 'timestamp_', name: 'timestamp'})
 
 def _ratings(data, timestamp=None, levels=None, **options):
-    "The ratings, what to call them, and the folds to use by default."
+    "Returns the ratings, a name for them, and the default folds."
     from movielens_ce.data import RatingScale, load_ratings
     from movielens_ce.movielens import MOVIELENS, load_movielens
     if found := _movielens(data):
@@ -147,26 +148,27 @@ def _ratings(data, timestamp=None, levels=None, **options):
     return ratings, Path(data).name, ['random:0']
 
 def _note_times(models, ratings):
-    "Says which of `models` would use the times that the ratings do not have."
+    "Prints a note naming the models that use times, if the ratings have none."
     if models and 'timestamp' not in ratings:
         _note(f'the ratings have no column timestamp, so {", ".join(models)} cannot use their times: '
               '--timestamp names a column')
 
 def _note_strangers(ratings, folds):
-    "Says how many test rows of each fold have a user without training rows."
+    "Prints, for each fold, how many test rows have a user without training rows."
     from movielens_ce.comparison import make_fold
     for f in folds:
         train, test = (ratings.user.iloc[rows] for rows in make_fold(f, ratings))
         n = int((~test.isin(train.unique())).sum())
         if n: _note(f'fold {f}: {n:,} of {len(test):,} test rows have a user without training rows, '
-                    'of whom a model knows nothing')
+                    'about whom a model knows nothing')
 
 class _WithModels(click.Command):
     "A command whose help ends with the models of the registry and an example."
     def format_epilog(self, ctx, formatter):
         from movielens_ce.registry import DEFAULT_MODELS, MODELS
-        groups = {('searched', 'shared'): 'Models, settings of one search for all', ('book',): 'Models, settings of whoever proposed them',
-                  ('fastai',): "fastai's models; ..._once on loaders that show each rating once"}
+        groups = {('searched', 'shared'): 'Models with settings from one common search',
+                  ('book',): 'Models with the settings of those who proposed them',
+                  ('fastai',): "fastai's models; ..._once uses loaders that show each rating once an epoch"}
         option = next(p.opts[0] for p in self.params if p.name in ('model', 'models'))
         with formatter.section(f'Models ({option})'):
             for sources, heading in groups.items():
@@ -177,14 +179,14 @@ class _WithModels(click.Command):
 
 # %% ../nbs/20_cli.ipynb #3227cf9c
 def _show_run(bar, run, new):
-    "One line about a run."
+    "Prints a line about a run."
     r = run.row
     scores = f'RMSE {r["rmse"]:.4f}, accuracy {r["accuracy"]:.4f}'
     bar.console.print(f'  {r["model"]:16} fold {r["fold"]}, seed {r["seed"]}: {scores}, '
                       + (f'{r["train_seconds"]:.0f} s' if new else 'kept'), highlight=False, soft_wrap=True)
 
 def _run_all(coming, total, what):
-    "The runs, shown as they come."
+    "Collects the runs and prints a line about each as it finishes."
     columns = TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     runs = []
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -196,30 +198,30 @@ def _run_all(coming, total, what):
     return runs
 
 def _about(what, folds, seeds, n_epoch):
-    "What the table is of, and with which versions it was made."
+    "The text below the table: data, folds, seeds, epochs, versions, and the prediction that each metric uses."
     epochs = f'{n_epoch.min()}' if n_epoch.nunique() == 1 else f'{n_epoch.min()} to {n_epoch.max()}'
     return (f'\n{what}, folds {", ".join(map(str, folds))}, seeds {", ".join(map(str, seeds))}, {epochs} epochs.\n{_versions()}.\n'
-            'RMSE is of the mean, MAE of the median, accuracy and rounded MSE of the most likely\n'
-            'rating, rounded accuracy of the mean moved to the nearest rating.')
+            'RMSE uses the mean, and MAE uses the median. Accuracy and rounded MSE use the most likely rating.\n'
+            'Rounded accuracy uses the mean, rounded to the nearest rating.')
 
 @cli.command(cls=_WithModels, epilog='Example: movielens-ce compare --models dot,ordinal --folds 1,2,3,4,5')
-@click.option('--models', metavar='A,B', callback=_list, help='Models.  [default: see the end of this help]')
+@click.option('--models', metavar='A,B', callback=_list, help='Models to compare.  [default: see the end of this help]')
 @click.option('--folds', metavar='1,2', callback=_list,
-              help='1 to 5: that fifth of the rows, in their order, is tested (u1 to u5 of MovieLens-100K; the larger sizes and '
-              'many files are sorted by user, so that these users are strangers).  ua, ub: ten rows of each user.  '
+              help='Test rows.  1 to 5: that fifth of the rows, in file order (u1 to u5 of MovieLens-100K; the larger sizes and '
+              'many files are sorted by user, so most test users are strangers).  ua, ub: ten rows of each user.  '
               'time: the latest fifth.  user-time: the latest fifth of each user.  random:SEED: a random fifth; '
               'random:SEED:0.1: a tenth.  [default: 1 for MovieLens-100K, else random:0]')
 @click.option('--seeds', metavar='0,1', callback=_whole_numbers, default='0', show_default=True,
-              help='Seeds of weights and batches.')
-@click.option('--epochs', metavar='N', type=click.IntRange(1), help="Epochs for every model.  [default: each model's own]")
+              help='Seeds of the weights and the order of batches.')
+@click.option('--epochs', metavar='N', type=click.IntRange(1), help="Number of epochs for every model.  [default: each model's own]")
 @_data_options()
 @click.option('--out', metavar='DIR', default='movielens-ce-results', show_default=True,
-              help='Where results go; runs kept there are not done again.')
-@click.option('--jobs', metavar='N', type=click.IntRange(1), help='Processes.  [default: one for each core]')
+              help='Folder for the results; runs kept there are not repeated.')
+@click.option('--jobs', metavar='N', type=click.IntRange(1), help='Number of processes.  [default: one for each core]')
 @_debug
 def compare(models, folds, seeds, epochs, data, out, jobs, **options):
-    "Train the models, score them alike, and write the results."
-    warnings.filterwarnings('ignore', message='A worker stopped')      # joblib renews a process that has grown
+    "Train the models, evaluate them alike, and write the results."
+    warnings.filterwarnings('ignore', message='A worker stopped')      # joblib restarts a worker whose memory has grown
     ratings, what, default_folds = _ratings(data, **options)
     import joblib
     from movielens_ce.comparison import iter_runs
@@ -241,28 +243,28 @@ def compare(models, folds, seeds, epochs, data, out, jobs, **options):
     console.print(results_table(results))
     console.print(_about(what, folds, seeds, results.n_epoch), highlight=False, style='dim', soft_wrap=True)
     console.print(f'\nResults: {Path(out)/"results.csv"}\nPlots:   ' + '\n         '.join(map(str, plots))
-                  + '\nWhy:     the studies, nbs/studies/ in the repository', highlight=False, soft_wrap=True)
+                  + '\nMore:    the studies in nbs/studies/ of the repository', highlight=False, soft_wrap=True)
 
 # %% ../nbs/20_cli.ipynb #5c25e190
 def _titles(ratings):
-    "Item id -> title, where the ratings have titles."
+    "Returns item id -> title; None if the ratings have no titles."
     if 'title' not in ratings: return None
     return ratings[['item', 'title']].dropna().drop_duplicates('item').set_index('item').title
 
 def _how_to_ask(out, rec):
-    "What `train` says at the end."
+    "The text that `train` prints at the end."
     def line(command, *more): return f'movielens-ce {command} --model {shlex.quote(str(out))} {" ".join(more)}'
     user, item = (shlex.quote(str(ids[0])) for ids in (rec.users, rec.items))
-    return (f'{rec.name} for {len(rec.users):,} users and {len(rec.items):,} items is in {out}. Ask it:\n'
+    return (f'{rec.name} for {len(rec.users):,} users and {len(rec.items):,} items is in {out}. Use it:\n'
             f'  {line("recommend", "--user", user)}\n  {line("similar", "--item", item)}\n'
             f'  {line("evaluate", "--data", "FILE")}')
 
 @cli.command(cls=_WithModels, epilog='Example: movielens-ce train --model ordinal --out ordinal-100k')
-@click.option('--model', metavar='NAME', required=True, help='The model, one of those at the end of this help.')
+@click.option('--model', metavar='NAME', required=True, help='Name of the model, see the end of this help.')
 @_data_options()
 @click.option('--seed', metavar='N', type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
-              help='Seed of weights and batches.')
-@click.option('--epochs', metavar='N', type=click.IntRange(1), help="Epochs.  [default: the model's own]")
+              help='Seed of the weights and the order of batches.')
+@click.option('--epochs', metavar='N', type=click.IntRange(1), help="Number of epochs.  [default: the model's own]")
 @click.option('--out', metavar='DIR', required=True, help='Folder for the model; a saved model in it is replaced.')
 @_debug
 def train(model, data, seed, epochs, out, **options):
@@ -275,38 +277,38 @@ def train(model, data, seed, epochs, out, **options):
     scale = RatingScale(tuple(options['levels'])) if options['levels'] else None
     check_place(out)
     if MODELS[model].context: _note_times([model], ratings)
-    with Console(stderr=True, force_jupyter=False).status(f'{model} on {len(ratings):,} ratings of {what}'):
+    with Console(stderr=True, force_jupyter=False).status(f'training {model} on {len(ratings):,} ratings of {what}'):
         rec = train_on_all(model, ratings, seed, epochs, scale, _titles(ratings))
         rec.save(out)
     click.echo(_how_to_ask(out, rec))
 
 # %% ../nbs/20_cli.ipynb #e4c1484f
 def _value(text):
-    "The number that `text` stands for; None for none."
+    "Returns the number that `text` represents; None if it is not a number."
     for kind in (int, float):
         try: return kind(text)
         except (ValueError, OverflowError): pass
 
 def _id(text, ids, what):
-    "The id that is written as `text`, or is the same number. Raises `ValueError` where there is none."
+    "Returns the id that is written as `text`, or else has the same numeric value. Raises `ValueError` if there is none."
     found = [i for i in ids if str(i) == text] or [i for i in ids if not isinstance(i, str) and i == _value(text)]
     if not found: raise ValueError(f'unknown {what} {text!r}: the model has {len(ids):,} {what}s, such as {ids[0]}')
     return found[0]
 
 def _as_ids(column, ids):
-    "A column of a file, with the ids of the model for those that are written like them."
+    "Replaces each id in a column by the id of the model that is written the same way, if there is one."
     known, by_text = set(ids), {str(i): i for i in ids}
     return column.map({o: o if o in known else by_text.get(str(o), o) for o in column.unique()})
 
 def _json(data):
-    "JSON, with null for what is missing or not a number."
+    "Converts to JSON, with null for None and NaN."
     def plain(o): return o.item() if hasattr(o, 'item') else str(o)
     def clean(o): return None if isinstance(o, float) and o != o else o
     rows = [{k: clean(v) for k, v in row.items()} for row in (data if isinstance(data, list) else [data])]
     return json.dumps(rows if isinstance(data, list) else rows[0], default=plain, allow_nan=False)
 
 def _show(frame, as_json):
-    "A frame as a table, or as a list of JSON."
+    "Prints a frame as a table, or as a JSON list."
     if as_json: return click.echo(_json(frame.astype(object).to_dict('records')))
     def cell(v): return '' if v is None or v != v else f'{v:.4f}' if isinstance(v, float) else str(v)
     columns = []
@@ -317,8 +319,8 @@ def _show(frame, as_json):
         columns.append([g + o if right else o + g for o, g in zip(cells, gaps)])
     for row in zip(*columns): click.echo('  '.join(row).rstrip())
 
-_MODEL = click.option('--model', metavar='DIR', required=True, help='The folder of a model that `train` saved.')
-_N = click.option('-n', metavar='N', type=click.IntRange(1), default=10, show_default=True, help='How many items.')
+_MODEL = click.option('--model', metavar='DIR', required=True, help='Folder of a model that `train` saved.')
+_N = click.option('-n', metavar='N', type=click.IntRange(1), default=10, show_default=True, help='Number of items.')
 _JSON = click.option('--json', 'as_json', is_flag=True, help='Print JSON.')
 
 def _load(path):
@@ -326,7 +328,8 @@ def _load(path):
     return load_model(path)
 
 def _of_one_person(file, rec):
-    "The ratings of somebody new in a file, as user 'new', with the ids of the model; says how many items it does not know."
+    """Reads a new user's ratings from a file, with the user id 'new' and the item ids of the model.
+    Prints a note if the model does not know some of the items."""
     from movielens_ce.data import read_table
     frame = read_table(file)
     for c in ('item', 'rating'):
@@ -339,23 +342,23 @@ def _of_one_person(file, rec):
 
 @cli.command(epilog='Example: movielens-ce recommend --model ordinal-100k --user 196 -n 5')
 @_MODEL
-@click.option('--user', metavar='ID', help='The user.')
-@click.option('--ratings', metavar='FILE', help='Ratings of somebody new, a file with the columns item and rating.')
-@click.option('--all', 'everybody', is_flag=True, help='All users, into the file of --out.')
+@click.option('--user', metavar='ID', help='Id of the user.')
+@click.option('--ratings', metavar='FILE', help='File with the ratings of a new user, in the columns item and rating.')
+@click.option('--all', 'everybody', is_flag=True, help='Write the lists of all users to the file of --out.')
 @_N
 @click.option('--by', type=click.Choice(['mean', 'top']), default='mean', show_default=True,
-              help='What is best: the expected rating, or the probability of the highest one.')
+              help='Order by the expected rating (mean), or by the probability of the highest rating (top).')
 @click.option('--min-ratings', metavar='N', type=click.IntRange(0), default=0, show_default=True,
-              help='Leave out items with fewer training ratings.')
+              help='Leave out items with fewer than N training ratings.')
 @_JSON
-@click.option('--out', metavar='FILE', help='Write a CSV file: user, item, title, rank, score.')
+@click.option('--out', metavar='FILE', help='Write a CSV file with the columns user, item, title, rank and score.')
 @_debug
 def recommend(model, user, ratings, everybody, n, by, min_ratings, as_json, out):
-    "The best items for a user, old or new, among those that the user has not rated."
+    "List the best items that a user, known or new, has not rated."
     if (user is not None) + (ratings is not None) + everybody != 1:
-        raise ValueError('name a user with --user ID, somebody new with --ratings FILE, or all users with --all')
+        raise ValueError('use one of --user ID for a known user, --ratings FILE for a new user, and --all for all users')
     if everybody and not out: raise ValueError('--all needs a file for the lists: --out lists.csv')
-    if as_json and out: raise ValueError('--json prints, --out writes CSV: leave one of them out')
+    if as_json and out: raise ValueError('--json prints JSON and --out writes a CSV file: leave one of them out')
     rec = _load(model)
     if ratings is not None: rec = rec.fold_in(_of_one_person(ratings, rec))
     best = rec.top_n(n, None if user is None else _id(user, rec.users, 'user'), by, min_ratings=min_ratings)
@@ -366,12 +369,12 @@ def recommend(model, user, ratings, everybody, n, by, min_ratings, as_json, out)
 
 @cli.command(epilog='Example: movielens-ce similar --model ordinal-100k --item 50 -n 5')
 @_MODEL
-@click.option('--item', metavar='ID', required=True, help='The item.')
+@click.option('--item', metavar='ID', required=True, help='Id of the item.')
 @_N
 @_JSON
 @_debug
 def similar(model, item, n, as_json):
-    "The items most similar to an item: the cosine of their factors, from -1 to 1."
+    "List the items most similar to an item. The similarity is the cosine of their vectors, from -1 to 1."
     rec = _load(model)
     _show(rec.similar_items(_id(item, rec.items, 'item'), n), as_json)
 
@@ -381,7 +384,7 @@ def similar(model, item, n, as_json):
 @_JSON
 @_debug
 def evaluate(model, data, as_json, **options):
-    "Score a saved model on a file of ratings, by every metric."
+    "Evaluate a saved model on ratings, with every metric."
     from movielens_ce.evaluation import score
     from movielens_ce.metrics import METRICS
     rec = _load(model)
@@ -392,23 +395,23 @@ def evaluate(model, data, as_json, **options):
     unknown = {f'unknown_{c}s': int((~ratings[c].isin(ids)).sum()) for c, ids in known.items()}
     scores = score(rec.predictions(ratings))
     if as_json: return click.echo(_json(dict(n=len(ratings), **unknown, **scores)))
-    click.echo(f'{len(ratings):,} ratings of {what}; {unknown["unknown_users"]:,} have a user, '
-               f'{unknown["unknown_items"]:,} an item that the model does not know')
+    click.echo(f'{len(ratings):,} ratings of {what}; {unknown["unknown_users"]:,} have an unknown user, '
+               f'{unknown["unknown_items"]:,} have an unknown item')
     for name, m in METRICS.items(): click.echo(f'  {m.heading:20} {scores[name]:.{m.digits}f}')
 
 # %% ../nbs/20_cli.ipynb #2bb04803
 def _proof(known):
-    "By what the files of a size of MovieLens are taken for whole."
-    if known.ratings_md5: return f'intact: the MD5 of {known.ratings} is {known.ratings_md5}, that of the published file'
+    "The text on how the files of a size of MovieLens were checked."
+    if known.ratings_md5: return f'intact: the MD5 of {known.ratings} is that of the published file, {known.ratings_md5}'
     if known.n_ratings: return f'intact: {known.ratings} has as many ratings as the published file'
-    return f'readable: {known.ratings} is laid out as published; how many ratings it has changes over time'
+    return f'readable: {known.ratings} has the published layout; its number of ratings changes over time'
 
 @cli.command(epilog='Example: movielens-ce data --data 1m')
-@click.option('--data', metavar='SIZE|PATH', help='A size of MovieLens, which is looked for in MOVIELENS_CE_DATA and in the cache, '
+@click.option('--data', metavar='SIZE|PATH', help='A size of MovieLens, searched for in MOVIELENS_CE_DATA and in the cache, '
               'or a folder or zip with one.  [default: 100k]')
 @_debug
 def data(data):
-    "Say where a size of MovieLens is, what it is and whether it is intact. Fetches nothing."
+    "Locate, describe and check a size of MovieLens. Downloads nothing."
     from movielens_ce.movielens import MOVIELENS, find_movielens, load_movielens, movielens_size
     size, path = _movielens(data) or (movielens_size(data), data)
     ml = load_movielens(size, find_movielens(size, path, download=False))
@@ -418,21 +421,22 @@ def data(data):
                f'of {r["item"].nunique():,} items ({r.title.nunique():,} titles)')
 
 # %% ../nbs/20_cli.ipynb #b2359852
-_STOPPED = 'movielens-ce: stopped', 'movielens-ce: stopped; the same command goes on from here'
+_STOPPED = 'movielens-ce: stopped', 'movielens-ce: stopped; run the same command again to continue'
 _MISTAKES = click.ClickException, ValueError, OSError, FloatingPointError
 
 def _one_line(error):
-    "What went wrong, in one line."
+    "Returns the message of an error in one line."
     if isinstance(error, click.ClickException): text = f'{error.format_message()} (movielens-ce --help)'
     elif isinstance(error, OSError) and error.strerror: text = f'{error.strerror}: {error.filename or ""}'
     else: text = str(error)
     return ' '.join(text.split())
 
 def main(
-    args=None, # Arguments; None: those of the process
+    args=None, # Command-line arguments; None: those of the process
 ):
-    """Runs the command. A user's mistake is one line on standard error and exit status 2; an interruption is status 130.
-    With `--debug` among the arguments the traceback of an error comes, too."""
+    """Runs the command and exits with its status.
+    A user's mistake gives one line on standard error and status 2. An interruption gives status 130.
+    With `--debug` among the arguments, the traceback of an error is printed, too."""
     args = sys.argv[1:] if args is None else list(args)
     try: sys.exit(cli(args, prog_name='movielens-ce', standalone_mode=False) or 0)
     except click.exceptions.NoArgsIsHelpError as e: message, code = e.format_message(), 2

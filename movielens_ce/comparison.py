@@ -20,7 +20,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback import progress, schedule   # they give Learner its no_bar and its fit_one_cycle
+from fastai.callback import progress, schedule   # these add no_bar and fit_one_cycle to Learner
 from fastai.collab import TabularCollab
 from fastai.data.block import TransformBlock
 from fastai.learner import Learner
@@ -40,7 +40,7 @@ from .training import fit_one_cycle
 
 # %% ../nbs/13_comparison.ipynb #0f81a65f
 def _rows_of(name, ratings):
-    "(train, test) rows of the fold called `name`."
+    "Returns the (train, test) row numbers of the fold called `name`."
     if name in ('ua', 'ub'): return dict(ua=ua_split, ub=ub_split)[name](ratings)
     if name == 'time': return time_split(ratings)
     if name == 'user-time': return user_time_split(ratings)
@@ -49,24 +49,24 @@ def _rows_of(name, ratings):
     raise ValueError(f'unknown fold {name!r}: use 1 to 5, ua, ub, time, user-time, random:SEED or random:SEED:SHARE')
 
 def make_fold(
-    name, # 1–5, 'ua', 'ub', 'time', 'user-time', 'random:SEED' (tests a fifth of the rows) or 'random:SEED:SHARE'
+    name, # 1–5, 'ua', 'ub', 'time', 'user-time', 'random:SEED' (a fifth of the rows are test rows) or 'random:SEED:SHARE'
     ratings:pd.DataFrame, # The ratings to split
 ) -> tuple: # Row numbers (train, test)
-    "The split that has this name. Raises `ValueError` for an unknown one, and for one without training or test rows."
+    "Returns the split with this name. Raises `ValueError` for an unknown name and for a split without training or test rows."
     parts = _rows_of(str(name), ratings)
     for what, rows in zip(('training', 'test'), parts):
-        if not len(rows): raise ValueError(f'fold {name} of these {len(ratings):,} ratings has no {what} rows: name another')
+        if not len(rows): raise ValueError(f'fold {name} of these {len(ratings):,} ratings has no {what} rows: choose another')
     return parts
 
 # %% ../nbs/13_comparison.ipynb #62f6cb92
 def _as_rows(ratings, dls):
-    "Ratings with our rows as ids. Where ids are text, fastai's loaders would make rows for those of test rows, too."
+    "Ratings with our row numbers as ids. If ids were text, fastai's loaders would also make rows for the ids of test rows."
     rows = {c: pd.Index(list(dls.classes[c][1:])).get_indexer(ratings[c]) + 1 for c in ('user', 'item')}
     return pd.DataFrame(dict(rows, rating=ratings.rating.to_numpy()))
 
 def _their_dls(frame, splits, bs):
-    "fastai's own loaders, as `CollabDataLoaders` makes them, on our split."
-    with warnings.catch_warnings():                  # of pandas 3: read-only arrays, test rows with unknown ids
+    "Makes fastai's own loaders for our split, as `CollabDataLoaders` does."
+    with warnings.catch_warnings():                  # pandas 3 warns of read-only arrays and of unknown ids in test rows
         warnings.filterwarnings('ignore', message='The given NumPy array is not writable')
         warnings.filterwarnings('ignore', message='Constructing a Categorical with a dtype')
         to = TabularCollab(frame, [Categorify], ['user', 'item'], y_names=['rating'], y_block=TransformBlock(),
@@ -81,11 +81,11 @@ def _fit_learner(model, dls, entry):
     return pd.DataFrame(losses, columns=['epoch', 'train_loss', 'valid_loss'])
 
 def _member_seeds(seed, n):
-    "Seeds of the members of an ensemble: of one member `seed` itself."
+    "The seeds of the members of an ensemble. A single member gets `seed` itself."
     return [seed] if n == 1 else [1000*(seed + 1) + m for m in range(n)]
 
 def _fit_loop(entry, dls, seed):
-    "(trained model, history) by `fit_one_cycle`, members at once."
+    "Trains with `fit_one_cycle`, all members at once. Returns (trained model, history)."
     seeds, members = _member_seeds(seed, entry.n_members), []
     for s in seeds:
         torch.manual_seed(s)
@@ -97,7 +97,8 @@ def _fit_loop(entry, dls, seed):
     return Ensemble(members, entry.target), history
 
 def _fit_fastai(entry, ratings, splits, dls, seed):
-    "(trained model, history) by fastai's Learner, on its own loaders or on ours. Its loader draws from all three."
+    """Trains with fastai's Learner, on fastai's own loaders or on ours. Returns (trained model, history).
+    fastai's loader draws from all three random generators that are seeded here."""
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
@@ -107,10 +108,10 @@ def _fit_fastai(entry, ratings, splits, dls, seed):
 
 def fit_entry(
     entry:Entry, # What to train
-    ratings:pd.DataFrame, # user, item, rating; timestamp where there is one
+    ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
     splits:tuple, # Row numbers (train, test)
-    seed:int=0, # Of the weights and of the order of batches
-    scale:RatingScale=None, # The rating scale; None: that of all `ratings`
+    seed:int=0, # Seed of the initial weights and of the order of batches
+    scale:RatingScale=None, # The rating scale; None: the scale of all `ratings`
     **features, # `user_features` and `item_features` of `rating_dls`
 ) -> tuple: # (trained model, its `DataLoaders`, history frame, seconds from ratings to trained model)
     "Trains an entry on the training rows of `splits`, on the CPU."
@@ -122,15 +123,15 @@ def fit_entry(
     return model, dls, history, time.perf_counter() - start
 
 def out_of_fold(
-    entry:Entry, # A model of ratings
-    ratings:pd.DataFrame, # user, item, rating; timestamp where there is one
-    train, # Numbers of the training rows
-    dls, # The loaders of the model that gets the head: its users and items
-    seed:int=0, # Of the parts, the weights and the order of batches
-    n_parts:int=5, # Times that it is trained
+    entry:Entry, # An entry that predicts ratings
+    ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
+    train, # Row numbers of the training rows
+    dls, # The loaders of the model that gets the head; they have its users and items
+    seed:int=0, # Seed of the parts, the initial weights and the order of batches
+    n_parts:int=5, # Number of parts; the entry is trained once for each
     **features, # `user_features` and `item_features` of `rating_dls`
-) -> HeldOut: # A prediction for each training row, for `fit_cuts`; in a random order
-    "Predictions for the training rows, each by a model that was trained without it."
+) -> HeldOut: # A prediction for each training row, in a random order, for `fit_cuts`
+    "Predicts each training row with a model that was trained without this row."
     order, found = np.random.default_rng(seed).permutation(train), []
     for part in np.array_split(order, n_parts):
         model, part_dls, *_ = fit_entry(entry, ratings, (np.setdiff1d(train, part), part), seed, dls.scale, **features)
@@ -140,15 +141,16 @@ def out_of_fold(
                    tuple(np.concatenate(h) for h in zip(*(h.hidden for h in found))))
 
 def fit_head(
-    entry:Entry, # Whose head
-    ratings:pd.DataFrame, # user, item, rating; timestamp where there is one
-    train, # Numbers of the training rows
+    entry:Entry, # The entry that needs a head
+    ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
+    train, # Row numbers of the training rows
     dls, # The loaders of the trained model
-    seed:int=0, # Of the parts, the weights and the order of batches
+    seed:int=0, # Seed of the parts, the initial weights and the order of batches
     **features, # `user_features` and `item_features` of `rating_dls`
-) -> tuple: # (the fitted head, None for a model of classes; seconds that it took)
-    """The distribution that an entry puts around its predicted ratings: what its `fit_head` makes of `out_of_fold`, or
-    else a Gaussian, fitted to a twin that is trained without a tenth of the training rows."""
+) -> tuple: # (the fitted head, or None for a model that predicts classes; seconds that the fit took)
+    """Fits the head that turns the predicted ratings of an entry into distributions.
+    If the entry has a `fit_head`, this fits the head to the predictions of `out_of_fold`. Otherwise the head is a Gaussian.
+    It is fitted to a second copy of the model, which is trained without a tenth of the training rows."""
     start, quick = time.perf_counter(), replace(entry, trainer='loop')
     if entry.target == 'class': return None, 0.
     if entry.fit_head is not None: head = entry.fit_head(out_of_fold(quick, ratings, train, dls, seed, **features), dls)
@@ -159,13 +161,13 @@ def fit_head(
 
 def run_one(
     model:str, # A key of `MODELS`
-    ratings:pd.DataFrame, # user, item, rating; timestamp where there is one
+    ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
     fold, # The name of a fold, see `make_fold`
-    seed:int=0, # Of the weights and of the order of batches
-    n_epoch:int=None, # Epochs; None: the entry's own
-    entry:Entry=None, # What the name stands for; None: `entry_of(model, len(ratings))`
+    seed:int=0, # Seed of the initial weights and of the order of batches
+    n_epoch:int=None, # Number of epochs; None: the entry's own
+    entry:Entry=None, # The entry to train under this name; None: `entry_of(model, len(ratings))`
 ) -> Run: # The run, with predictions for all test rows of the fold
-    "Trains one model on one fold with one seed and predicts the fold's test rows, on one thread to be repeatable."
+    "Trains one model on one fold with one seed and predicts the fold's test rows. It uses one thread, to be repeatable."
     entry = _entry_of(model, n_epoch, entry, len(ratings))
     train, test = make_fold(fold, ratings)
     scale = RatingScale.from_ratings(ratings.rating)
@@ -182,7 +184,7 @@ def run_one(
     return Run(row, pred, history, test, fingerprint(ratings), entry.definition)
 
 def _entry_of(model, n_epoch=None, entry=None, n_ratings=0):
-    "The entry called `model` (or `entry`), with so many epochs; `ValueError` for an unknown one."
+    "Returns `entry`, or else the entry called `model`, with `n_epoch` epochs. Raises `ValueError` for an unknown name."
     if entry is None: entry = entry_of(model, n_ratings)
     return entry if n_epoch is None else replace(entry, n_epoch=n_epoch)
 
@@ -197,44 +199,44 @@ def _check_seeds(seeds):
         if not 0 <= s < 2**31: raise ValueError(f'seeds must be 0 or more and below 2,147,483,648, not {s}')
 
 def iter_runs(
-    ratings:pd.DataFrame, # user, item, rating; timestamp where there is one
+    ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
     models=DEFAULT_MODELS, # Keys of `MODELS`
     folds=(1,), # Names of folds, see `make_fold`
     seeds=(0,), # Seeds
-    n_epoch:int=None, # Epochs for every model; None: each entry's own
-    out=None, # Folder that keeps the runs; None: they are not kept
-    jobs:int=1, # Processes
-) -> Iterator: # Of (`Run`, whether it was trained now), each as soon as it is there
-    """Trains every model on every fold with every seed, or takes the run from `out`.
-    Everything given is checked at once, before any training."""
+    n_epoch:int=None, # Number of epochs for every model; None: each entry's own
+    out=None, # Folder to keep the runs in; None: runs are not kept
+    jobs:int=1, # Number of processes
+) -> Iterator: # Pairs (`Run`, whether it was trained now), each as soon as it is available
+    """Trains every model on every fold with every seed, or loads the run from `out`.
+    All arguments are checked before any training."""
     if n_epoch is not None and n_epoch < 1: raise ValueError(f'epochs must be at least 1, not {n_epoch}')
     _check_seeds(seeds)
     entries = {m: _entry_of(m, n_epoch, n_ratings=len(ratings)) for m in models}
     RatingScale.from_ratings(ratings.rating)
     for f in folds:
         train, _ = make_fold(f, ratings)
-        if any(e.target == 'rating' for e in entries.values()): hold_out(train)                    # are there enough?
-    if 'timestamp' in ratings and any(e.context for e in entries.values()): TimeContext(ratings)   # are times numbers?
+        if any(e.target == 'rating' for e in entries.values()): hold_out(train)                    # raises for too few rows
+    if 'timestamp' in ratings and any(e.context for e in entries.values()): TimeContext(ratings)   # raises for times that are not numbers
     tasks = list(dict.fromkeys((m, str(f), s) for f in folds for s in seeds for m in models))
     data, todo, kept = fingerprint(ratings), [], []
     if out is not None: prepare_out(out)
     for m, f, s in tasks:
         run = None if out is None else kept_run(out, entries[m], data, m, f, s)
         todo.append((m, f, s)) if run is None else kept.append(run)
-    todo.sort(key=lambda t: entries[t[0]].trainer == 'loop' and entries[t[0]].n_members == 1)       # long ones first
+    todo.sort(key=lambda t: entries[t[0]].trainer == 'loop' and entries[t[0]].n_members == 1)       # slow models first
     parallel = joblib.Parallel(n_jobs=jobs, return_as='generator_unordered', pre_dispatch='n_jobs')
-    # a process has the registry as it is imported, not as it is here, so each job gets its entry
+    # a new process imports the registry without the changes made in this one, so each job gets its entry
     trained = parallel(joblib.delayed(_job)(out, entries[m], m, ratings, f, s) for m, f, s in todo)
     return itertools.chain(((run, False) for run in kept), ((run, True) for run in trained))
 
 def compare(
-    ratings:pd.DataFrame, # user, item, rating; timestamp where there is one
+    ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
     models=DEFAULT_MODELS, # Keys of `MODELS`
     folds=(1,), # Names of folds, see `make_fold`
     seeds=(0,), # Seeds
-    n_epoch:int=None, # Epochs for every model; None: each entry's own
-    out=None, # Folder that keeps the runs and `results.csv`; None: nothing is kept
-    jobs:int=1, # Processes
+    n_epoch:int=None, # Number of epochs for every model; None: each entry's own
+    out=None, # Folder to keep the runs and `results.csv` in; None: nothing is kept
+    jobs:int=1, # Number of processes
 ) -> pd.DataFrame: # One row for each (model, fold, seed)
     """Trains every model on every fold with every seed and scores it.
     Raises `ValueError` for an unknown name or a folder that cannot be used."""
@@ -250,24 +252,24 @@ SHOWN = ('rmse', 'mae', 'accuracy', 'rounded_accuracy', 'rounded_mse', 'normaliz
          'nll', 'train_seconds')
 
 def columns(
-    names=SHOWN, # Metrics, and 'train_seconds'
-) -> list: # Of `Metric`
-    "The records of the columns of a table. Raises `KeyError` for an unknown one."
+    names=SHOWN, # Names of metrics, or 'train_seconds'
+) -> list: # A `Metric` for each name
+    "Returns the record of each column of a table. Raises `KeyError` for an unknown name."
     return [SECONDS if n == SECONDS.name else METRICS[n] for n in names]
 
 def summary(
-    results:pd.DataFrame, # What `compare` gives
-) -> tuple: # (means, standard deviations), models × metrics; NaN deviation where there is one run
-    "Mean and standard deviation of each metric over folds and seeds."
+    results:pd.DataFrame, # The results of `compare`
+) -> tuple: # (means, standard deviations), models × metrics; the deviation of a single run is NaN
+    "Computes the mean and standard deviation of each metric over folds and seeds, for each model."
     by = results.groupby('model', sort=False)[list(SHOWN)]
     return by.mean(), by.std()
 
 def summary_markdown(
-    results:pd.DataFrame, # What `compare` gives
-    shown=('rmse', 'mae', 'accuracy', 'nll', 'train_seconds'), # Metrics, and 'train_seconds'
+    results:pd.DataFrame, # The results of `compare`
+    shown=('rmse', 'mae', 'accuracy', 'nll', 'train_seconds'), # Columns: names of metrics, or 'train_seconds'
     digits:int=None, # Decimals; None: each metric's own
 ) -> str: # A Markdown table
-    "Mean ± standard deviation over folds and seeds of each model, the best mean of each column in bold."
+    "Makes a table of each model's mean ± standard deviation over folds and seeds. The best mean of each column is bold."
     mean, sd = summary(results)
     def cell(m, c):
         d = c.digits if digits is None else digits

@@ -12,24 +12,25 @@ from scipy.linalg import blas
 
 # %% ../nbs/02_context.ipynb #535a1e79
 def _seconds(frame, column):
-    "The times in `column` as float64, NaN where one is missing; `ValueError` for one that is no number."
-    if pd.api.types.is_datetime64_any_dtype(frame[column]): _refuse(frame[column].dropna())   # of which unit?
+    "Returns the times in `column` as float64, NaN where one is missing. Raises `ValueError` for a time that is not a number."
+    if pd.api.types.is_datetime64_any_dtype(frame[column]): _refuse(frame[column].dropna())   # their unit is unknown
     t = pd.to_numeric(frame[column], errors='coerce').to_numpy(float, na_value=np.nan)
     _refuse(frame[column][~np.isfinite(t) & frame[column].notna().to_numpy()])
     return t
 
 def _refuse(bad):
-    "Raises `ValueError` for the first of `bad` times, where there are any."
+    "Raises `ValueError` for the first of the `bad` times, if there are any."
     for value in bad.head(1): raise ValueError(f'column {bad.name!r} must hold times in seconds: {value!r} is none')
 
 def _shrunk_mean(keys, values, shrink):
-    "The mean of `values` for each key, pulled to 0 as if by `shrink` zeros."
+    "Returns the mean of `values` for each key, shrunk towards 0 as if `shrink` zeros were added."
     by = pd.Series(values).groupby(np.asarray(keys))
     return by.sum()/(by.size() + shrink)
 
 def _decayed_sums(group, t, values, scales, both):
-    """For each row, the sum of the values of its group up to the row, in order of time, with weights exp(-|Δt|/scale).
-    Rows of one time keep their order. With `both` the sum goes on behind the row. Array `[values, scales, n]`."""
+    """Sums, for each row, the values of its group up to the row, in order of time, with weights exp(-|Δt|/scale).
+    Rows with equal times keep their order. With `both`, the sum includes the later rows, too.
+    Returns an array `[values, scales, n]`."""
     order = np.lexsort((t, group))
     group, t, values = group[order], t[order], [v[order] for v in values]
     same, gap, out = np.diff(group) == 0, np.diff(t).clip(0), np.empty((len(values), len(scales), len(t)))
@@ -48,18 +49,18 @@ class TimeContext:
     """The mean deviation of the same user's other training ratings, weighted by closeness in time.
     Each rating gets one number for each time scale."""
     def __init__(self,
-        train:pd.DataFrame, # Training ratings: all that is ever looked at
+        train:pd.DataFrame, # Training ratings; the context uses no others
         user:str='user', # Column of the user ids
         item:str='item', # Column of the item ids
         rating:str='rating', # Column of the ratings
         timestamp:str='timestamp', # Column of the times, in seconds
         scales:tuple=(1, 20, 60, 300, 3600, 86400), # Time scales τ, in seconds
         shrink:float=2., # λ, in ratings, above 0
-        look:str='both', # Which of the user's ratings: 'both' sides, 'up_to' the row's second, or strictly 'before' it
+        look:str='both', # Which of the user's ratings count: those on 'both' sides, 'up_to' the row's time, or strictly 'before' it
     ):
         if look not in _LOOKS: raise ValueError(f"look must be one of {', '.join(_LOOKS)}, not {look!r}")
         if min(shrink, *scales) <= 0: raise ValueError('scales and shrink must be above 0')
-        if timestamp not in train: raise ValueError(f'a context of time needs a column {timestamp!r}')
+        if timestamp not in train: raise ValueError(f'the time context needs a column {timestamp!r}')
         t = _seconds(train, timestamp)
         _refuse(train[timestamp][np.isnan(t)])
         self.user, self.item, self.timestamp = user, item, timestamp
@@ -69,7 +70,7 @@ class TimeContext:
         self._keep(train[user], train[item], t, dev - item_bias)
 
     def _keep(self, users, items, t, dev):
-        "Keeps the training ratings user by user, each user's in their order."
+        "Stores the training ratings by user. The ratings of each user keep their order."
         (u, users), (i, items) = (pd.factorize(c.to_numpy(), use_na_sentinel=False) for c in (users, items))
         self.users, self.items = pd.Index(users), pd.Index(items)
         self.first = np.append(0, np.bincount(u).cumsum())
@@ -77,7 +78,7 @@ class TimeContext:
         self.ratings = ratings.iloc[np.argsort(u, kind='stable')]
 
     def state(self) -> tuple: # (settings, a frame of the training ratings: user, item, t in seconds, dev in rating units)
-        "All that the context is made of, in plain types: what `from_state` takes."
+        "Returns the content of the context in plain types, for `from_state`."
         settings = {k: getattr(self, k) for k in ('user', 'item', 'timestamp', 'scales', 'shrink', 'look')}
         r = self.ratings
         ids = dict(user=self.users.take(r.u), item=self.items.take(r.i))
@@ -85,10 +86,10 @@ class TimeContext:
 
     @classmethod
     def from_state(cls,
-        settings:dict, # What `state` gives first; one without `look` looks at both sides
-        ratings:pd.DataFrame, # What it gives then
-    ) -> 'TimeContext': # It gives the same numbers, bit for bit
-        "The context that `state` describes."
+        settings:dict, # The settings that `state` returns; without `look`, it is 'both'
+        ratings:pd.DataFrame, # The frame that `state` returns
+    ) -> 'TimeContext': # It returns the same numbers, bit for bit
+        "Restores the context from its state."
         self = cls.__new__(cls)
         vars(self).update(dict(look='both') | settings, scales=tuple(settings['scales']))
         self._keep(ratings.user, ratings['item'], ratings.t.to_numpy(), ratings.dev.to_numpy())
@@ -96,15 +97,15 @@ class TimeContext:
 
     @property
     def names(self):
-        "What each number is called, in the order of `scales`."
+        "The names of the numbers, in the order of `scales`."
         where = dict(both='', up_to=' up to it', before=' before it')[self.look]
         return [f'within {s:g} s{where}' for s in self.scales]
 
     def __call__(self,
-        frame:pd.DataFrame, # Rows to describe: user, item and, where it is known, timestamp; ratings in it are not looked at
+        frame:pd.DataFrame, # Columns user, item and, if known, timestamp; a rating is ignored
     ) -> np.ndarray: # float32 `[n, len(scales)]` in rating units; 0 for a user without other training ratings
-        """The context of each row of `frame`; 0 where the time is missing, as if nothing were known.
-        Raises `ValueError` for a time that is no number."""
+        """Returns the context of each row of `frame`. It is 0 where the time is missing.
+        Raises `ValueError` for a time that is not a number."""
         out = np.zeros((len(frame), len(self.scales)), np.float32)
         if not len(frame) or self.timestamp not in frame: return out
         u, i = self.users.get_indexer(frame[self.user].to_numpy()), self.items.get_indexer(frame[self.item].to_numpy())
@@ -119,7 +120,7 @@ class TimeContext:
         return out
 
     def _of_rows(self, u, i, t):
-        "Context of rows with these numbers of users and items. They join the ratings with values of 0."
+        "Returns the context of rows with these user and item numbers. The rows are added to the ratings with values of 0."
         mine = np.concatenate([np.arange(*self.first[k:k + 2]) for k in np.unique(u)])
         asked, mine = pd.DataFrame(dict(u=u, i=i, t=t, dev=0., one=0.)), self.ratings.iloc[mine].assign(one=1.)
         both = pd.concat([asked, mine] if self.look == 'before' else [mine, asked])

@@ -28,7 +28,7 @@ from .movielens import load_ml100k
 # %% ../nbs/01_data.ipynb #3ae99286
 @dataclass(frozen=True)
 class RatingScale:
-    "The ratings that can be given, in ascending order; class `k` is the rating `levels[k]`."
+    "The possible ratings in ascending order; class `k` is the rating `levels[k]`."
     levels: tuple # At least two numbers, strictly ascending, in rating units
 
     def __post_init__(self):
@@ -43,11 +43,11 @@ class RatingScale:
     @classmethod
     def from_ratings(cls,
         ratings, # Ratings, any array of numbers
-        max_levels:int=101, # More levels than this are taken for a continuous score
-    ) -> 'RatingScale': # The scale that the ratings were given on
-        """The scale that `ratings` use: their even grid where they lie on one, else their distinct values.
-        On a grid, a level that nobody chose is kept. Raises `ValueError` where all ratings are the same, or more than
-        `max_levels` differ."""
+        max_levels:int=101, # Largest number of levels; ratings with more are taken as a continuous score
+    ) -> 'RatingScale': # The scale of the ratings
+        """Infers the scale from `ratings`: the even grid on which they lie, or else their distinct values.
+        A grid keeps the levels that nobody chose. Raises `ValueError` if all ratings are the same, or if there are more
+        than `max_levels` levels."""
         seen = np.unique(np.asarray(ratings, dtype=float))
         if len(seen) < 2: raise ValueError(f'all ratings are the same ({seen[0]:g}): there is nothing to predict')
         step = np.diff(cls(seen).levels).min()
@@ -55,13 +55,13 @@ class RatingScale:
         grid = seen[0] + step*np.arange(round(n_steps) + 1) if n_steps < max_levels else seen
         levels = grid if np.isclose(grid[:, None], seen).any(0).all() else seen
         if len(levels) > max_levels:
-            raise ValueError(f'{len(levels)} different ratings are too many for a class each: '
+            raise ValueError(f'{len(levels)} different ratings are too many for one class each: '
                              f'round them to at most {max_levels} levels')
         return cls(tuple(np.round(levels, 9)))
 
     @property
     def n_classes(self):
-        "Number of levels K."
+        "The number of levels, K."
         return len(self.levels)
     @property
     def values(self):
@@ -81,19 +81,19 @@ class RatingScale:
         return (self.values[1:] + self.values[:-1])/2
     @property
     def y_range(self):
-        "Ends for a sigmoid: one step below the lowest level, half a step above the highest."
+        "Range for a sigmoid: from one step below the lowest level to half a step above the highest."
         return self.low - (self.levels[1] - self.low), self.high + (self.high - self.levels[-2])/2
 
     def to_class(self,
         ratings, # Ratings, any shape
     ) -> np.ndarray: # int64 classes of the same shape
-        "The class of each rating. Raises `ValueError` where one is not on the scale."
+        "The class of each rating. Raises `ValueError` if a rating is not on the scale."
         ratings = np.asarray(ratings, dtype=float)
         classes = np.digitize(ratings, self.cuts)
         off = ~np.isclose(self.values[classes], ratings)
         if off.any():
             raise ValueError(f'rating {ratings[off].flat[0]:g} is not on the scale {self}: '
-                             'correct it or give a scale that has it')
+                             'correct it, or pass a scale that includes it')
         return classes
 
     def to_rating(self,
@@ -105,7 +105,7 @@ class RatingScale:
     def nearest(self,
         points, # Numbers in rating units, any shape
     ) -> np.ndarray: # float64 ratings of the same shape
-        "Each point moved to the nearest level; half-way goes up."
+        "Rounds each point to the nearest level; a half-way point is rounded up."
         return self.to_rating(np.digitize(points, self.cuts))
 
     def __str__(self):
@@ -114,7 +114,7 @@ class RatingScale:
 
 # %% ../nbs/01_data.ipynb #835304a8
 def _separator(line):
-    "The separator of a line of ratings: `::`, tab, `;` or a comma."
+    "Detects the separator of a line of ratings: `::`, tab, `;` or a comma."
     return next((s for s in ('::', '\t', ';') if s in line), ',')
 
 def _is_number(s):
@@ -123,7 +123,7 @@ def _is_number(s):
     return True
 
 def _read_text(path):
-    "A separated file as a frame; one without a header gets the columns user, item, rating, timestamp."
+    "Reads a delimited text file. Without a header, its columns become user, item, rating, timestamp."
     with open(path, encoding='utf-8', errors='replace') as f: first = f.readline().strip('\ufeff\r\n')
     sep = _separator(first)
     headless = all(_is_number(s) for s in first.split(sep))
@@ -133,11 +133,11 @@ def _read_text(path):
     except (pd.errors.ParserError, UnicodeDecodeError) as e: raise ValueError(f'not a table: {e}'.strip()) from None
 
 def _has_nul(path, size=2**20):
-    "Whether a file has a NUL byte, as no text of ratings has, but UTF-16 and binary files do."
+    "Whether a file contains a NUL byte. UTF-16 and binary files do; a text file of ratings does not."
     with open(path, 'rb') as f: return any(b'\0' in block for block in iter(lambda: f.read(size), b''))
 
 def _read_ratings(path):
-    "The frame in a parquet or text file; `ValueError` where there is none."
+    "Reads a parquet or text file as a frame. Raises `ValueError` if it cannot be read."
     if not path.is_file(): raise ValueError('there is no such file')
     if path.stat().st_size == 0: raise ValueError('the file is empty')
     if path.suffix not in ('.parquet', '.pq'):
@@ -149,13 +149,14 @@ def _read_ratings(path):
 
 def read_table(
     path, # A file: csv, tsv, `::`- or `;`-separated, or parquet
-) -> pd.DataFrame: # Columns as they are called there; user, item, rating, timestamp where there is no header
-    "The table in a file. Raises `ValueError` naming the file and what is wrong with it."
+) -> pd.DataFrame: # Columns with the names in the file; user, item, rating, timestamp if there is no header
+    "Reads the table in a file. Raises `ValueError` with the name of the file and what is wrong with it."
     try: return _read_ratings(Path(path))
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
 def _check_ratings(df, duplicates):
-    "Raises `ValueError` for ratings that no model should be fed; drops or refuses repeated pairs."
+    """Returns the ratings as numbers; with `duplicates='last'`, only the last row of each (user, item) pair.
+    Raises `ValueError` for missing or non-finite values, and for repeated pairs that are not to be dropped."""
     if not len(df): raise ValueError('there are no ratings in it')
     for c in ('user', 'item', 'rating'):
         if df[c].isna().any():
@@ -183,10 +184,10 @@ def load_ratings(
     user:str='user', # Name of the column with user ids
     item:str='item', # Name of the column with item ids
     rating:str='rating', # Name of the column with ratings
-    scale=None, # `RatingScale` or levels that every rating must be on; None: whatever the ratings are
-    duplicates:str='raise', # What to do when a user rated an item twice: 'raise', or keep the 'last' row
-) -> pd.DataFrame: # Columns user, item, rating, then the others as they were; rows in their order, counted from 0
-    "Ratings ready for the rest of the package. Raises `ValueError` with reason and remedy for any it cannot use."
+    scale=None, # `RatingScale` or levels on which every rating must lie; None: no check
+    duplicates:str='raise', # If a user rated an item twice: 'raise' an error, or keep the 'last' row
+) -> pd.DataFrame: # Columns user, item, rating, then the other columns; rows in their order, index from 0
+    "Loads ratings in the form that this package uses. Raises `ValueError` with reason and remedy if it cannot use them."
     if duplicates not in ('raise', 'last'):
         raise ValueError(f"duplicates must be 'raise' or 'last', not {duplicates!r}")
     is_frame = isinstance(source, pd.DataFrame)
@@ -207,24 +208,24 @@ def load_ratings(
 
 # %% ../nbs/01_data.ipynb #6305c7e0
 def _complement(test, n):
-    "The pair of all other rows and the rows `test`."
+    "The split of `n` rows into all other rows and the rows `test`."
     rest = np.ones(n, dtype=bool)
     rest[test] = False
     return np.flatnonzero(rest), np.asarray(test)
 
 def _number(ratings):
-    "How many ratings there are; `ValueError` for less than one."
+    "The number of ratings. Raises `ValueError` if it is less than 1."
     n = int(ratings) if np.ndim(ratings) == 0 else len(ratings)
-    if n < 1: raise ValueError(f'a split needs ratings, or how many they are, not {n}')
+    if n < 1: raise ValueError(f'a split needs ratings, or their number, not {n}')
     return n
 
 def fold_split(
-    k:int, # Which fold is the test set, from 1
-    ratings, # The ratings, or how many they are
+    k:int, # Number of the fold that is the test set, from 1
+    ratings, # The ratings, or their number
     n_folds:int=5, # Number of folds
 ) -> tuple: # Row numbers (train, test), int64
-    """Fold `k`: the test set is the `k`-th block of consecutive rows.
-    For MovieLens-100K in five folds these are the published u1 … u5."""
+    """A split whose test set is fold `k`, the `k`-th of `n_folds` blocks of consecutive rows.
+    Five folds of MovieLens-100K are the published u1 … u5."""
     n = _number(ratings)
     if k not in range(1, n_folds + 1): raise ValueError(f'fold {k}: there are folds 1 to {n_folds}')
     edges = np.linspace(0, n, n_folds + 1).round().astype(int)
@@ -238,33 +239,33 @@ def _each_users_rows(ratings, first, n=10):
 def ua_split(
     ratings:pd.DataFrame, # Ratings in u.data's order
 ) -> tuple: # Row numbers (train, test), int64
-    "MovieLens's ua: the test set has the first ten rows of every user."
+    "MovieLens's ua split: the test set contains the first ten rows of every user."
     return _each_users_rows(ratings, 0)
 
 def ub_split(
     ratings:pd.DataFrame, # Ratings in u.data's order
 ) -> tuple: # Row numbers (train, test), int64
-    "MovieLens's ub: the test set has rows eleven to twenty of every user; it shares none with ua."
+    "MovieLens's ub split: the test set contains rows 11 to 20 of every user, and none of ua's test rows."
     return _each_users_rows(ratings, 10)
 
 def _check_frac(test_frac, n):
     if not 0 < test_frac < 1: raise ValueError(f'test_frac must be between 0 and 1, not {test_frac}')
     n_test = round(n*test_frac)
-    if not 0 < n_test < n: raise ValueError(f'{n} ratings are too few to set a share of {test_frac} aside')
+    if not 0 < n_test < n: raise ValueError(f'{n} ratings are too few to set aside a share of {test_frac}')
     return n_test
 
 def random_split(
     seed:int, # The same seed gives the same split
-    ratings, # The ratings, or how many they are
+    ratings, # The ratings, or their number
     test_frac:float=0.2, # Share of test rows, in (0, 1)
 ) -> tuple: # Row numbers (train, test), int64, ascending
-    "A random split; seen and unseen users and items fall as they may."
+    "A random split. Some test users or items may have no training rows."
     n = _number(ratings)
     n_test = _check_frac(test_frac, n)
     return _complement(np.sort(np.random.default_rng(seed).permutation(n)[:n_test]), n)
 
 def _times(ratings):
-    "The column timestamp as numbers or as dates; `ValueError` where one is missing or neither."
+    "The column timestamp as numbers or dates. Raises `ValueError` for a time that is missing or is neither."
     if 'timestamp' not in ratings: raise ValueError('a split by time needs a column timestamp')
     t = ratings.timestamp
     if not pd.api.types.is_datetime64_any_dtype(t): t = pd.to_numeric(t, errors='coerce')
@@ -276,17 +277,18 @@ def time_split(
     ratings:pd.DataFrame, # Ratings with a column timestamp, of numbers or of dates
     test_frac:float=0.2, # Share of test rows, in (0, 1)
 ) -> tuple: # Row numbers (train, test), int64
-    """The latest ratings are the test set: what a running system would have had to predict.
-    Raises `ValueError` for a time that is missing, or neither a number nor a date."""
+    """A split by time: the test set is the latest ratings, which a running system would have had to predict.
+    Raises `ValueError` for a time that is missing, or is neither a number nor a date."""
     order = np.argsort(_times(ratings), kind='stable')
     return _complement(np.sort(order[len(ratings) - _check_frac(test_frac, len(ratings)):]), len(ratings))
 
 def user_time_split(
     ratings:pd.DataFrame, # Ratings with a column timestamp, of numbers or of dates
-    test_frac:float=0.2, # Share of each user's rows that is tested, in (0, 1), rounded to whole rows
+    test_frac:float=0.2, # Share of test rows for each user, in (0, 1), rounded to whole rows
 ) -> tuple: # Row numbers (train, test), int64
-    """The latest ratings of each user are the test set, so that every user is known; of equal times the later row counts as later.
-    Raises `ValueError` for a time that is missing, or neither a number nor a date."""
+    """A split by time within each user: the test set is the latest ratings of every user.
+    If `test_frac` is at most 0.5, every user keeps training rows. If times are equal, the later row counts as later.
+    Raises `ValueError` for a time that is missing, or is neither a number nor a date."""
     _check_frac(test_frac, len(ratings))
     order = np.argsort(_times(ratings), kind='stable')
     by_user = pd.Series(1, range(len(order))).groupby(ratings.user.to_numpy()[order])
@@ -298,22 +300,22 @@ def hold_out(
     frac:float=0.1, # Share to set aside, in (0, 1)
     seed:int=0, # The same seed gives the same split
 ) -> tuple: # Row numbers (rest, held out)
-    "Sets a random share of `rows` aside, for whatever must be fitted or chosen without the test set."
+    "Sets a random share of `rows` aside, for fitting or choosing something without the test set."
     rest, held = random_split(seed, len(rows), frac)
     return np.asarray(rows)[rest], np.asarray(rows)[held]
 
 # %% ../nbs/01_data.ipynb #c920415a
 def vocabulary(
     ids, # Ids of users or of items, any hashable values, repeated or not
-) -> CategoryMap: # `#na#`, then each id once, sorted; ids of several types by type
-    "The rows of a table: row 0 for the unknown id, then one for each id."
+) -> CategoryMap: # `#na#`, then each id once, sorted; ids of different types are sorted by type first
+    "Assigns table rows to ids: row 0 to the unknown id, then one row to each id."
     try: return CategoryMap(ids, add_na=True)
-    except TypeError:                                                        # numbers and text do not compare
+    except TypeError:                                                        # numbers and text cannot be compared
         distinct = sorted(set(ids), key=lambda o: (type(o).__name__, o))
         return CategoryMap(pd.Series(distinct, dtype=object), sort=False, add_na=True)
 
 def _encode(classes, ids):
-    "Row numbers int64 of `ids` in the vocabulary `classes`; 0 where it does not have one."
+    "Row numbers, int64, of `ids` in the vocabulary `classes`; 0 for an id that is not in it."
     return torch.from_numpy(pd.Index(list(classes[1:])).get_indexer(ids) + 1)
 
 class _MSE(BaseLoss):
@@ -323,7 +325,7 @@ class _MSE(BaseLoss):
     def __call__(self, inp, targ, **kwargs):
         if inp.numel() != targ.numel():
             raise ValueError(f"the loaders' targets are ratings, "
-                             f'and the model gives {list(inp.shape)} numbers for {len(targ)} pairs: '
+                             f'but the output of the model has shape {list(inp.shape)} for {len(targ)} pairs: '
                              "use a model that predicts ratings, or rating_dls(..., target='class')")
         return super().__call__(inp, targ, **kwargs)
 
@@ -336,22 +338,22 @@ class _CrossEntropy(CrossEntropyLossFlat):
     def __call__(self, inp, targ, **kwargs):
         if inp.ndim != 2 or inp.shape[1] != self.n_classes:
             raise ValueError(f"the loaders' targets are classes of {self.n_classes} levels, "
-                             f'and the model gives {list(inp.shape)} numbers for {len(targ)} pairs: '
+                             f'but the output of the model has shape {list(inp.shape)} for {len(targ)} pairs: '
                              "use a model with a logit for each level, or rating_dls(..., target='rating')")
         return super().__call__(inp, targ, **kwargs)
 
 class RatingDataset(TensorDataset):
-    """Ratings as tensors: `x_cat` int64 `[n, 2]` (user, item); `x_cont` float32 `[n, c]` where there is context;
-    `y` `[n, 1]`, float32 ratings or int64 classes."""
+    """Ratings as tensors: rows of users and items, context if there is any, and targets.
+    `x_cat` is int64 `[n, 2]` (user, item), `x_cont` float32 `[n, c]`, and `y` `[n, 1]`, float32 ratings or int64 classes."""
     def __init__(self,
-        df, # Ratings, or pairs without them, one a row
-        classes, # Column -> vocabulary, for the user and the item column in this order; row 0 is the unknown id
+        df, # Ratings, or pairs without ratings, one per row
+        classes, # Maps the user column and then the item column to its vocabulary; row 0 is the unknown id
         scale, # `RatingScale`
         target, # 'rating': targets are float32 ratings; 'class': int64 classes
-        rating='rating', # Column of the ratings; without it targets are 0
-        context=None, # A function `frame -> float32 [n, c]` with `names`; None for none
-        features=(None, None), # `Features` of the users and of the items; None for none
-        trained=None, # For the users and for the items, bool `[n_rows]`: which rows training ratings are of; None: all
+        rating='rating', # Column of the ratings; if `df` lacks it, targets are 0
+        context=None, # A function `frame -> float32 [n, c]` with an attribute `names`; None: no context
+        features=(None, None), # `Features` of the users and of the items; None: no features
+        trained=None, # Which rows of users and of items have training ratings, bool `[n_rows]` each; None: all
     ):
         self.classes, self.scale, self.target, self.rating_name, self.context = classes, scale, target, rating, context
         self.features, self.trained = features, trained
@@ -368,36 +370,36 @@ class RatingDataset(TensorDataset):
 
     @property
     def c(self):
-        "Outputs that a model needs: K classes, or 1."
+        "The number of outputs that a model needs: K for classes, 1 for ratings."
         return self.scale.n_classes if self.target == 'class' else 1
     @property
     def n_users(self):
-        "Rows of the user vocabulary, the unknown user included."
+        "Number of rows of the user vocabulary, including the unknown user."
         return len(self.classes[self.cat_names[0]])
     @property
     def n_items(self):
-        "Rows of the item vocabulary, the unknown item included."
+        "Number of rows of the item vocabulary, including the unknown item."
         return len(self.classes[self.cat_names[1]])
     @property
     def item_counts(self):
-        "How many rows each item has, int64 `[n_items]`, the unknown first. With `counts` of another data set, those."
+        "Number of rows of each item, int64 `[n_items]`, the unknown item first. If `counts` is set, returns it instead."
         return torch.bincount(self.tensors[0][:, 1], minlength=self.n_items) if self.counts is None else self.counts
     def of(self,
-        df, # Ratings, or pairs without them
-    ) -> 'RatingDataset': # With the same vocabularies, scale, kind of target, context and features
-        "The rows of another frame, made as these were."
+        df, # Ratings, or pairs without ratings
+    ) -> 'RatingDataset': # It has the same vocabularies, scale, kind of target, context and features
+        "Makes a dataset from another frame in the same way."
         return type(self)(df, self.classes, self.scale, self.target, self.rating_name, self.context, self.features, self.trained)
     def take(self,
         rows, # Row numbers
-    ) -> 'RatingDataset': # With these rows alone
-        "Some of its rows."
+    ) -> 'RatingDataset': # A dataset of these rows alone
+        "Selects some of the rows."
         some = self.new_empty()
         some.tensors, some.has_ratings = tuple(t[torch.as_tensor(rows)] for t in self.tensors), self.has_ratings
         return some
     def hide(self,
         *columns, # 0 for the users, 1 for the items
-    ) -> 'RatingDataset': # With the unknown id in these columns; without a context where users are hidden
-        "The same rows as they would look if nobody knew these ids."
+    ) -> 'RatingDataset': # The same rows with the unknown id in these columns; if users are hidden, context is 0
+        "Replaces known ids with the unknown id."
         hidden = self.take(range(len(self)))
         x, *context, y = hidden.tensors
         x[:, list(columns)] = 0
@@ -406,43 +408,43 @@ class RatingDataset(TensorDataset):
 
     @property
     def trained_rows(self):
-        "`x_cat`, int64 `[n, 2]`, with 0 for the ids that have no training rating."
+        "`x_cat`, int64 `[n, 2]`, with 0 for ids that have no training ratings."
         x = self.tensors[0].cpu()
         if self.trained is None: return x
         return torch.stack([x[:, c]*t[x[:, c]] for c, t in enumerate(self.trained)], 1)
 
     @property
     def items(self):
-        "What fastai's `Interpretation` takes rows from: `L` of row numbers."
+        "Row numbers as an `L`, from which fastai's `Interpretation` takes rows."
         return L(range(len(self)), use_list=True)
     @property
     def loss_func(self):
-        "The loss that a `Learner` takes where none is given: squared error for ratings, cross-entropy for classes."
+        "The default loss of a `Learner`: squared error for ratings, cross-entropy for classes."
         return _CrossEntropy(self.c) if self.target == 'class' else _MSE()
-    def new_empty(self) -> 'RatingDataset': # Without rows
-        "What fastai asks for to export a `Learner`."
+    def new_empty(self) -> 'RatingDataset': # A dataset without rows
+        "Makes an empty dataset; fastai calls this to export a `Learner`."
         return self.of(pd.DataFrame({n: pd.Series(dtype=object) for n in self.cat_names}))
 
     def to(self,
-        device, # A device; None: where they are
+        device, # The device to move to; None: no move
     ) -> 'RatingDataset': # Itself
-        "Puts the tensors on `device`, once."
+        "Moves the tensors to `device`, if they are not already there."
         if device is not None and self.tensors[0].device != torch.device(device):
             self.tensors = tuple(t.to(device) for t in self.tensors)
         return self
 
     def decode(self,
         x, # User and item rows, int64 `[n, 2]`
-        *rest, # Context, where there is any, and targets `[n, 1]`
+        *rest, # Context, if there is any, and targets `[n, 1]`
     ) -> pd.DataFrame: # Ids and ratings, n rows
-        "The ids and ratings that a batch, (`x_cat`, `y`) or (`x_cat`, `x_cont`, `y`), was made of."
+        "Decodes a batch, (`x_cat`, `y`) or (`x_cat`, `x_cont`, `y`), into ids and ratings."
         x, y = x.cpu().numpy(), rest[-1].detach().cpu().numpy().reshape(-1)
         ids = {n: np.array(list(c), dtype=object)[x[:, i]] for i, (n, c) in enumerate(self.classes.items())}
         return pd.DataFrame(ids | {self.rating_name: self.scale.to_rating(y) if self.target == 'class' else y})
 
 # %% ../nbs/01_data.ipynb #d597ecdf
 def _of_number(column, n_knots=6):
-    "A column of numbers: names of its quantiles, and for each row the two beside it with their shares."
+    "Encodes numbers: returns the names of quantiles and, for each row, its two neighbouring quantiles and their weights."
     x = column.to_numpy(float, na_value=np.nan)
     there = np.isfinite(x)
     if not there.any(): raise ValueError(f'column {column.name!r} of the features has no finite number')
@@ -454,13 +456,13 @@ def _of_number(column, n_knots=6):
     return [f'{k:g}' for k in knots], np.stack([low, low + 1], 1), weight
 
 def _members(entry):
-    "The members of an entry of a column of texts, categories or lists; none for a missing one."
+    "The distinct members of a text, category or list; none if the entry is missing."
     if isinstance(entry, (list, tuple, set, frozenset, np.ndarray)): return list(dict.fromkeys(map(str, entry)))
     if pd.isna(entry): return []
     return list(dict.fromkeys(o for o in str(entry).split('|') if o))
 
 def _of_lists(column):
-    "A column of texts, categories or lists: names of the members, and for each row its own with equal weights."
+    "Encodes texts, categories or lists: returns the names of members and, for each row, its members with equal weights."
     sets = [_members(o) for o in column]
     names = sorted({o for s in sets for o in s})
     at, weight = (np.zeros((len(sets), max(map(len, sets), default=0)), kind) for kind in (int, float))
@@ -471,16 +473,16 @@ def _of_lists(column):
 @dataclass(frozen=True, eq=False)
 class Features:
     "Weighted values for each row of a table of users or items; the unknown id in row 0 has none."
-    names: tuple # The values, such as 'gender=F', 'genres=Drama' or, for a quantile of a number, 'age=25'
-    at: torch.Tensor # Numbers of the values of each row, int64 `[n_rows, k]`
-    weight: torch.Tensor # Their weights, float32 `[n_rows, k]`; 0 where a row has fewer than k
+    names: tuple # Names of the values, such as 'gender=F', 'genres=Drama' or, for a quantile of a number, 'age=25'
+    at: torch.Tensor # Indices of the values of each row, int64 `[n_rows, k]`
+    weight: torch.Tensor # Their weights, float32 `[n_rows, k]`; 0 in places that a row with fewer than k values leaves unused
 
     @classmethod
     def of(cls,
-        frame:pd.DataFrame, # Columns of numbers, texts, categories, truth values or lists; the index has the ids
+        frame:pd.DataFrame, # Columns of numbers, texts, categories, Booleans or lists; the index contains the ids
         ids, # The vocabulary of the table, see `vocabulary`
-    ) -> 'Features': # Rows in the order of `ids`; without values for an id that `frame` does not have
-        "The values of the columns of `frame`. Raises `ValueError` for an id that comes twice, or where there is no value."
+    ) -> 'Features': # Rows in the order of `ids`; an id that is not in `frame` has no values
+        "Encodes the columns of `frame`. Raises `ValueError` if an id occurs twice, or if there are no usable values."
         if not frame.index.is_unique:
             raise ValueError(f'features of {frame.index[frame.index.duplicated()][0]} come twice: keep one row for each id')
         names, at, weight = [], [], []
@@ -501,24 +503,24 @@ class Features:
 
 # %% ../nbs/01_data.ipynb #a72a5ed6
 class RatingDL(DataLoader):
-    "A fastai `DataLoader` over a `RatingDataset`: slices tensors, shows every row exactly once an epoch."
+    "A fastai `DataLoader` over a `RatingDataset`. It slices tensors and shows every row exactly once an epoch."
     def __init__(self,
         dataset=None, # `RatingDataset`
         replacement=False, # Whether to draw the rows of an epoch with replacement
-        **kwargs, # Of fastai's `DataLoader`: bs, shuffle, drop_last, device
+        **kwargs, # Arguments of fastai's `DataLoader`: bs, shuffle, drop_last, device
     ):
         super().__init__(dataset, **kwargs)
         self.replacement = replacement
 
     def draw(self,
-        generator:torch.Generator=None, # Where the order comes from; None: torch's own state
+        generator:torch.Generator=None, # Source of the random order; None: torch's global generator
     ) -> torch.Tensor: # Row numbers, int64 `[n]`
-        "The order of a training epoch: each row number once, or with `replacement` whatever `n` draws give."
+        "Draws the order of a training epoch: each row number once, or, with `replacement`, `n` independent draws."
         if self.replacement: return torch.randint(self.n, (self.n,), generator=generator)
         return torch.randperm(self.n, generator=generator)
 
     def get_idxs(self) -> torch.Tensor: # Row numbers, int64 `[n]`
-        "The order of an epoch; `torch.manual_seed` makes it repeatable."
+        "The order of the rows in an epoch; `torch.manual_seed` makes it repeatable."
         return self.draw() if self.shuffle else torch.arange(self.n)
 
     @property
@@ -527,8 +529,8 @@ class RatingDL(DataLoader):
 
     def chunks(self,
         idxs:torch.Tensor, # Row numbers in the order of an epoch, `[..., n]`
-    ) -> tuple: # As many tensors as batches, `[..., bs]`
-        "The row numbers of each batch, along the last dimension."
+    ) -> tuple: # One tensor for each batch, `[..., bs]`
+        "Splits row numbers into batches along the last dimension."
         cut = idxs.split(self.bs, dim=-1)
         return (*cut[:-2], idxs[..., -self.bs - 1:]) if self._joined else cut[:len(self)]
 
@@ -540,10 +542,10 @@ class RatingDL(DataLoader):
     def new(self,
         dataset=None, # `RatingDataset`, a frame, a list of rows or of row numbers; None: the same rows
         cls=None, # Class of the loader; None: this one
-        process=None, # fastai's word for data still to be processed, not used
-        **kwargs, # Settings that are to be others
+        process=None, # Part of fastai's interface; not used
+        **kwargs, # Settings to change
     ) -> 'RatingDL': # A new loader
-        "The same loader over other rows, with other settings where given."
+        "Makes the same loader over other rows, with other settings if they are given."
         if isinstance(dataset, (list, L)):
             numbers = all(isinstance(o, int) for o in dataset)
             dataset = self.dataset.take(list(dataset)) if numbers else pd.DataFrame([dict(o) for o in dataset])
@@ -553,28 +555,28 @@ class RatingDL(DataLoader):
     def show_batch(self,
         b=None, # A batch; None: the next one
         max_n=9, # Rows to show
-        **kwargs, # What fastai's `show_batch` is given, not used
+        **kwargs, # Other arguments of fastai's `show_batch`; not used
     ):
         "Shows the first `max_n` rows of a batch with their ids and ratings."
         display_df(self._decoded(b or self.one_batch(), max_n))
 
     def show_results(self,
         b, # A batch
-        out, # What `Learner.get_preds` decodes of it: ratings or classes
+        out, # Decoded predictions of `Learner.get_preds`: ratings or classes
         max_n=9, # Rows to show
-        **kwargs, # What fastai's `show_results` is given, not used
+        **kwargs, # Other arguments of fastai's `show_results`; not used
     ):
-        "Shows the first `max_n` rows of a batch with their ratings and the predicted ones."
-        out = out[0] if isinstance(out, tuple) else out                       # Interpretation puts it into a tuple
+        "Shows the first `max_n` rows of a batch with their true and predicted ratings."
+        out = out[0] if isinstance(out, tuple) else out                       # Interpretation passes a tuple
         predicted = self._decoded((*b[:-1], out), max_n)[self.dataset.rating_name]
         display_df(self._decoded(b, max_n).assign(predicted=predicted).round(4))
 
     def decode_batch(self,
         b, # A batch
         max_n=9, # Rows to decode
-        full=True, # fastai's word, not used
-    ) -> L: # Of a tuple for each row: its ids, its context where there is any, its rating
-        "The rows of a batch as `Learner.predict` gives them."
+        full=True, # Part of fastai's interface; not used
+    ) -> L: # One tuple for each row: its ids, its context if there is any, its rating
+        "Decodes the rows of a batch for `Learner.predict`."
         ids = self._decoded(b, max_n).to_dict('records')
         rating = self.dataset.rating_name
         ids_of = lambda o: {c: o[c] for c in self.dataset.cat_names}
@@ -582,20 +584,20 @@ class RatingDL(DataLoader):
 
     def _decoded(self, b, max_n): return self.dataset.decode(*(t[:max_n] for t in b))
     def _pre_show_batch(self, b, max_n=9):
-        "What fastai's `Interpretation` shows: the rows as a frame of a type of their own."
+        "Prepares a batch for fastai's `Interpretation`: the rows as a `_Decoded` frame."
         return _Decoded(self._decoded(b, max_n)), None, self.decode_batch(b, max_n)
 
 class _Decoded(pd.DataFrame):
-    "Rows with ids and ratings, for fastai to tell them from other data."
+    "Rows with ids and ratings. The type lets fastai distinguish them from other data."
 
 @plot_top_losses.dispatch
 def _plot_top_losses(x:_Decoded, y, its, outs, preds, losses, **kwargs):
-    "Shows the rows with the largest losses, predicted ratings beside the true ones."
+    "Shows the rows with the largest losses, with their true and predicted ratings."
     predicted = [o[-1] for o in outs]
     display_df(pd.DataFrame(x).assign(predicted=predicted, loss=losses.flatten().numpy()).round(4))
 
 def _check_device(device):
-    "Raises `ValueError` for a device that is not there."
+    "Raises `ValueError` for a device that is unknown or not available."
     try: kind = torch.device(device or 'cpu').type
     except RuntimeError: raise ValueError(f"device {device!r} is none: use 'cpu', 'cuda' or 'cuda:0'") from None
     if kind == 'cuda' and not torch.cuda.is_available():
@@ -603,38 +605,38 @@ def _check_device(device):
                          "leave device out, or use device='cpu'")
 
 def _by_id(frame, column):
-    "A frame of features whose index has the ids, which may be in the column `column`."
+    "A frame of features indexed by id; the ids are taken from the column `column`, if there is one."
     if frame is not None and not isinstance(frame, pd.DataFrame):
         raise ValueError(f'features of {column}s must be a data frame, not {type(frame).__name__}')
     return frame.set_index(column) if frame is not None and column in frame else frame
 
 def _ids(rated, described):
-    "The vocabulary of rated ids, and of those that have features."
+    "The vocabulary of ids that have ratings or features."
     if described is None: return vocabulary(rated)
     return vocabulary(pd.Series([*rated.unique(), *described.index[~described.index.isin(rated)]]))
 
 def _trained_rows(ds):
-    "For the users and for the items of a dataset, bool `[n_rows]`: which rows its ratings are of."
+    "Which rows of users and of items have ratings in a dataset, bool `[n_rows]` each."
     return tuple(torch.bincount(ds.tensors[0][:, c].cpu(), minlength=n) > 0 for c, n in enumerate((ds.n_users, ds.n_items)))
 
 def rating_dls(
-    ratings:pd.DataFrame, # Ratings, one a row
+    ratings:pd.DataFrame, # Ratings, one per row
     splits=None, # Row numbers (train, valid); None: a random 80/20 split by `seed`
     user:str='user', # Column of the user ids
-    item:str='item', # Column of the item ids; 'title' to go by title, as the book does
+    item:str='item', # Column of the item ids; 'title' identifies items by title, as the book does
     rating:str='rating', # Column of the ratings
     target:str='rating', # 'rating': float32 for MSE; 'class': int64 classes for cross-entropy
     bs:int=64, # Batch size in training; validation uses at least 4,096
-    seed:int=0, # Of the random split, where `splits` is None
-    scale:RatingScale=None, # The rating scale; None: that of all `ratings`
-    full_vocab:bool=False, # Whether ids of the validation rows alone get an (untrained) row, as fastai gives titles
-    device=None, # Where batches live; None: fastai's default device
-    replacement:bool=False, # Draw an epoch's rows with replacement, as fastai's own loader does: to measure its cost
-    context=None, # Maker of context, such as `TimeContext`: of training rows a function `frame -> float32 [n, c]` with `names`
-    user_features:pd.DataFrame=None, # Columns that tell of users, see `Features`; their ids in a column `user` or in the index
-    item_features:pd.DataFrame=None, # Columns that tell of items, likewise
+    seed:int=0, # Seed of the random split, if `splits` is None
+    scale:RatingScale=None, # The rating scale; None: inferred from all `ratings`
+    full_vocab:bool=False, # Whether ids that occur only in validation rows get an (untrained) row, as titles do in fastai
+    device=None, # Device of the batches; None: fastai's default device
+    replacement:bool=False, # Whether to draw an epoch's rows with replacement, as fastai's own loader does; for comparisons
+    context=None, # Such as `TimeContext`: makes, from training rows, a function `frame -> float32 [n, c]` with `names`
+    user_features:pd.DataFrame=None, # Feature columns of users, see `Features`; the ids are in a column `user` or in the index
+    item_features:pd.DataFrame=None, # Feature columns of items; the ids are in a column `item` or in the index
 ) -> DataLoaders: # `train` and `valid` loaders with `classes`, `vocab`, `scale`, `n_users`, `n_items`, `c`
-    "fastai `DataLoaders` of ratings. Raises `ValueError` for an empty part or what it does not know."
+    "Makes fastai `DataLoaders` from ratings. Raises `ValueError` for an empty part of the split or an invalid argument."
     if target not in ('rating', 'class'):
         raise ValueError(f"target must be 'rating' or 'class', not {target!r}")
     if bs < 1: raise ValueError(f'bs must be at least 1, not {bs}')

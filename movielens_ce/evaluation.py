@@ -23,7 +23,7 @@ def decode(
     scale:RatingScale, # The rating levels
     decoder:str='mean', # 'mean', 'median' or 'mode'
 ) -> np.ndarray: # `[n]`, in rating units; for median and mode always a level
-    "One rating from each row of probabilities."
+    "Decodes each row of probabilities into one rating. Raises `ValueError` for an unknown decoder."
     probs = np.asarray(probs)
     if decoder == 'mean': return probs @ scale.values
     if decoder == 'median': return scale.to_rating((probs.cumsum(axis=1) < 0.5 - 1e-9).sum(axis=1))
@@ -33,7 +33,7 @@ def decode(
 # %% ../nbs/10_evaluation.ipynb #f5498afb
 @dataclass(frozen=True)
 class Predictions:
-    "What a model predicts for some rows and what happened: all that scoring needs."
+    "The predictions of a model for some rows, with the true ratings: everything that the metrics need."
     probs: np.ndarray # Probability of each level, `[n, K]`, rows sum to 1
     y: np.ndarray # True ratings, `[n]`
     scale: RatingScale # The rating levels
@@ -49,7 +49,7 @@ class Predictions:
     def point(self,
         decoder:str='mean', # 'mean', 'median' or 'mode'
     ) -> np.ndarray: # `[n]`, in rating units
-        "One rating for each row; the mean of a regression model is its own prediction."
+        "Returns one rating for each row. The mean of a regression model is its own prediction, if `rating` is given."
         if decoder == 'mean' and self.rating is not None: return self.rating
         return decode(self.probs, self.scale, decoder)
 
@@ -58,9 +58,9 @@ def predict(
     dl, # A loader of `rating_dls`, such as `dls.valid` or `dls.test_dl(frame)`
     head=None, # For a model that predicts ratings: a head of `fit_gaussian`, `fit_cuts` or `fit_user_widths`, or the width of a Gaussian
 ) -> Predictions: # Rows in the order of `dl`
-    """Probabilities of every rating level for the rows of `dl`, whichever loss `model` was trained with.
-    With fitted cuts the mean is that of the probabilities, with a Gaussian it is the model's own prediction.
-    Raises `ValueError` for a head that is missing, or one too many."""
+    """Predicts the probability of every rating level for the rows of `dl`, whichever loss `model` was trained with.
+    With fitted cuts, the mean is that of the probabilities. With a Gaussian, it is the model's own prediction.
+    Raises `ValueError` for a head that is missing or not needed."""
     out, y = outputs(model, dl)
     if out.ndim == 1 and head is None:
         raise ValueError('a model that predicts ratings needs a width: '
@@ -73,15 +73,15 @@ def predict(
 
 # %% ../nbs/10_evaluation.ipynb #0008d9a6
 def score(
-    pred:Predictions, # What `predict` gives
+    pred:Predictions, # Predictions of `predict`
 ) -> dict: # Metric -> value
-    "Every metric of `METRICS` through the decoder that suits it."
+    "Computes every metric of `METRICS`, each with its own decoder."
     return {name: m.of(pred) for name, m in METRICS.items()}
 
 def score_by_decoder(
-    pred:Predictions, # What `predict` gives
+    pred:Predictions, # Predictions of `predict`
 ) -> pd.DataFrame: # Metrics × decoders
-    "The metrics of a point through each decoder; where a metric takes levels, the nearest ones."
+    "Computes the metrics of a point prediction with each decoder. Metrics of levels use the nearest level."
     compared = [METRICS[m] for m in ('rmse', 'mae', 'accuracy', 'rounded_mse', 'quadratic_kappa')]
     def column(point):
         level = pred.scale.nearest(point)
@@ -93,7 +93,7 @@ class as_metric(Metric):
     "A metric for `Learner(..., metrics=)`, computed over all validation rows, not as a mean over batches."
     def __init__(self,
         metric, # A function of `movielens_ce.metrics`
-        decoder:str=None, # 'mean', 'median' or 'mode'; None: the one that suits the metric
+        decoder:str=None, # 'mean', 'median' or 'mode'; None: the default of the metric
         width:float=None, # For `nll` and `rps` of a model that predicts ratings: see `fit_width`
     ):
         self.metric, self.width = METRICS[metric.__name__], width
@@ -101,12 +101,12 @@ class as_metric(Metric):
         self.reset()
 
     def reset(self):
-        "Forgets the rows seen."
+        "Removes the accumulated rows."
         self.seen = []
     def accumulate(self,
         learn, # The `Learner`, with the output and the targets of a batch
     ):
-        "Keeps the output and the targets of a validation batch."
+        "Stores the output and the targets of a validation batch."
         self.scale, self.target = learn.dls.scale, learn.dls.target
         self.seen.append((learn.pred.detach().double().cpu(), learn.y.detach().cpu().reshape(-1)))
 
@@ -117,7 +117,7 @@ class as_metric(Metric):
 
     @property
     def value(self):
-        "The metric over all rows seen; None before there are any."
+        "The metric over all accumulated rows; None if there are none."
         if not self.seen: return None
         out, y = (torch.cat(o).numpy() for o in zip(*self.seen))
         y, s = self.scale.to_rating(y) if self.target == 'class' else y, self.scale

@@ -29,7 +29,7 @@ def cut_gaussian(
     width, # Standard deviation of the error, in rating units, above 0: one for all, or `[n]`
     scale:RatingScale, # The rating levels
 ) -> np.ndarray: # `[n, K]`, rows sum to 1
-    "The probability of each level under a Gaussian around `mean`, cut at the half-way points between levels."
+    "Returns the probability of each level under a Gaussian around `mean`, cut half-way between the levels."
     width = np.asarray(width, dtype=float)
     if not (width > 0).all(): raise ValueError(f'the width of the Gaussian must be above 0, not {width.min()}')
     cdf = norm.cdf((scale.cuts - np.asarray(mean, dtype=float).reshape(-1, 1))/width.reshape(-1, 1))
@@ -38,10 +38,10 @@ def cut_gaussian(
 @dataclass(frozen=True)
 class Gaussian:
     """A fitted head: a Gaussian around each predicted rating, cut into levels.
-    It has one width, and others for pairs with an unknown id where they are given."""
+    It has one width for known pairs, and optional other widths for pairs with an unknown id."""
     width: float # Standard deviation of the error, in rating units
     scale: RatingScale # The rating levels
-    unknown: tuple = () # Widths where the user, where the item, and where both are unknown; (): `width` for these, too
+    unknown: tuple = () # Widths for an unknown user, an unknown item, and both; (): `width` for all
     keeps_mean = True
 
     @classmethod
@@ -49,8 +49,8 @@ class Gaussian:
         points, # Predicted ratings of rows that the model was not trained on, `[n]`
         y, # Their true ratings, `[n]`
         scale:RatingScale, # The rating levels
-    ) -> 'Gaussian': # With the likeliest width between 1 % and 200 % of the scale's length
-        "The width under which the true ratings are likeliest."
+    ) -> 'Gaussian': # Its width is between 1 % and 200 % of the scale's length
+        "Fits the width by maximum likelihood."
         span = scale.high - scale.low
         def loss(width): return nll(cut_gaussian(points, width, scale), y, scale)
         found = minimize_scalar(loss, bounds=(span/100, 2*span), method='bounded')
@@ -58,9 +58,9 @@ class Gaussian:
 
     def probs(self,
         points, # Predicted ratings, `[n]`
-        x_cat=None, # User and item rows, int64 `[n, 2]`; None where all of them are known
+        x_cat=None, # User and item rows, int64 `[n, 2]`; None if all ids are known
     ) -> np.ndarray: # `[n, K]`, rows sum to 1
-        "The probability of each level for each predicted rating."
+        "Returns the probability of each level for each predicted rating."
         if x_cat is None or not self.unknown: return cut_gaussian(points, self.width, self.scale)
         no_user, no_item = (np.asarray(x_cat) == 0).T.astype(int)
         return cut_gaussian(points, np.array([self.width, *self.unknown])[no_user + 2*no_item], self.scale)
@@ -70,8 +70,8 @@ class Gaussian:
 def outputs(
     model, # A module, or a fastai `Learner`
     dl, # A loader of `rating_dls`, not shuffled
-) -> tuple: # (outputs `[n]` or `[n, K]`, true ratings `[n]`), float64; ratings NaN where there were none
-    "The predictions of `model` for the rows of `dl`, in their order and in evaluation mode, and the ratings."
+) -> tuple: # (outputs `[n]` or `[n, K]`, true ratings `[n]`), float64; the ratings are NaN if `dl` has none
+    "Returns the predictions of `model` in evaluation mode and the true ratings, in the order of the rows of `dl`."
     model = getattr(model, 'model', model)
     was_training = model.training
     model.eval()
@@ -88,7 +88,7 @@ def fit_width(
     model, # A model that predicts ratings: a module, or a fastai `Learner`
     dl, # A loader of rows that the model was not trained on, and that are not its test rows
 ) -> float: # In rating units
-    "The width of the `Gaussian` that is fitted to the model's predictions for the rows of `dl`."
+    "Fits the width of a `Gaussian` to the model's predictions for the rows of `dl`."
     out, y = outputs(model, dl)
     if out.ndim != 1: raise ValueError('a model with a logit for each level needs no width')
     return Gaussian.fit(out, y, dl.scale).width
@@ -97,18 +97,18 @@ def fit_gaussian(
     model, # A model that predicts ratings: a module, or a fastai `Learner`
     dl, # A loader of rows that the model was not trained on, and that are not its test rows
 ) -> Gaussian: # With a width for known pairs, and one each for unknown users, unknown items, and both
-    "The Gaussian head of a model. For unknown ids its width is fitted on the rows of `dl` with these ids hidden."
+    "Fits the Gaussian head of a model. The widths for unknown ids are fitted on the rows of `dl` with the ids hidden."
     hidden = [dl.new(dl.dataset.hide(*columns)) for columns in ((0,), (1,), (0, 1))]
     return Gaussian(fit_width(model, dl), dl.scale, tuple(fit_width(model, d) for d in hidden))
 
 # %% ../nbs/09_fitted.ipynb #6dd9ed3e
 @dataclass(frozen=True)
 class HeldOut:
-    "Predicted ratings for rows that the model was not trained on, and what they really are."
+    "Predicted and true ratings of rows that the model was not trained on."
     points: np.ndarray # Predicted ratings, `[n]`
     x_cat: np.ndarray # User and item rows, int64 `[n, 2]`
     y: np.ndarray # True ratings, `[n]`
-    hidden: tuple = () # The predictions with the user hidden, the item, and both, `[n]` each; () where they are not known
+    hidden: tuple = () # Predictions with the user, the item, and both hidden, `[n]` each; () if there are none
 
     def __post_init__(self):
         if any(len(o) != len(self.points) for o in (self.x_cat, self.y, *self.hidden)):
@@ -117,13 +117,13 @@ class HeldOut:
 
     def gaussian(self,
         scale:RatingScale, # The rating levels
-    ) -> Gaussian: # With widths for unknown ids, where there are predictions for them
-        "The Gaussian head that these predictions give."
+    ) -> Gaussian: # With widths for unknown ids if there are predictions for them
+        "Fits a Gaussian head to these predictions."
         width, *unknown = (Gaussian.fit(points, self.y, scale).width for points in (self.points, *self.hidden))
         return Gaussian(width, scale, tuple(unknown))
 
 class _Curve(nn.Module):
-    "A cumulative logit of a cubic in the standardised prediction, which goes on as a line beyond the predictions that it is fitted to."
+    "A cumulative logit of a cubic in the standardised prediction. Beyond the fitted range, the cubic continues as a line."
     keeps_mean = False
     def __init__(self, z, shares, n_users, n_items):
         super().__init__()
@@ -145,7 +145,7 @@ class _Curve(nn.Module):
         return self.head(bent[:, None], x_cat)
 
 class _Widths(nn.Module):
-    "A Gaussian around the standardised prediction, cut into levels; users move the logarithm of its width."
+    "A Gaussian around the standardised prediction, cut into levels. Users may have an offset of the log-width."
     keeps_mean = True
     def __init__(self, cuts, n_users, width=1.):
         super().__init__()
@@ -168,39 +168,39 @@ class _Widths(nn.Module):
         return F.pad(F.pad(cdf, (1, 0)), (0, 1), value=1.).diff(dim=1).clamp_min(1e-12).log()
 
 def _module(settings, n_classes):
-    "The module that has these settings, unfitted."
+    "Makes an unfitted module with these settings."
     if 'widths' in settings: return _Widths(torch.zeros(n_classes - 1, dtype=torch.float64), settings['widths'])
     return _Curve(torch.zeros(1), np.full(n_classes, 1/n_classes), *settings['cuts'])
 
 @dataclass(frozen=True, eq=False)
 class FittedHead:
-    "A fitted head with many parameters: `fit_cuts` and `fit_user_widths` make it."
+    "A fitted head with many parameters, made by `fit_cuts` or `fit_user_widths`."
     scale: RatingScale # The rating levels
     center: float # Mean of the predictions that it was fitted to
     spread: float # Their standard deviation
     error: float # Their root mean squared error, in rating units
     module: nn.Module # Log-probabilities of the levels, from a standardised prediction and a pair
-    penalty: float = 0. # The penalty of what users and items move
-    unknown: tuple = field(default=()) # Heads where the user, where the item, and where both are unknown; (): this one for these, too
+    penalty: float = 0. # Penalty on the offsets of users and items
+    unknown: tuple = field(default=()) # Heads for an unknown user, an unknown item, and both; (): this one for all
 
     @property
     def keeps_mean(self):
-        "Whether the model's own prediction is the point, as under a Gaussian, and not the mean of the probabilities."
+        "Whether the mean is the model's own prediction, as with a Gaussian, instead of the mean of the probabilities."
         return self.module.keeps_mean
 
-    def state(self) -> tuple: # (settings in JSON's types, name -> tensor)
-        "What it takes to make the head again with `from_state`."
+    def state(self) -> tuple: # (settings in JSON types, name -> tensor)
+        "Returns the content of the head, for `from_state`."
         heads = self, *self.unknown
         settings = [dict(center=h.center, spread=h.spread, error=h.error, penalty=h.penalty, module=h.module.settings()) for h in heads]
         return settings, {f'{k}.{name}': t for k, h in enumerate(heads) for name, t in h.module.state_dict().items()}
 
     @classmethod
     def from_state(cls,
-        settings, # What `state` gives
-        tensors:dict, # Name -> tensor
+        settings, # The settings that `state` returns
+        tensors:dict, # The tensors that `state` returns: name -> tensor
         scale:RatingScale, # The rating levels
-    ) -> 'FittedHead': # As it was
-        "The head that has this state."
+    ) -> 'FittedHead': # Equal to the original
+        "Restores the head from its state."
         heads = []
         for k, s in enumerate(settings):
             module = _module(s['module'], scale.n_classes)
@@ -210,8 +210,8 @@ class FittedHead:
 
     def with_users(self,
         n:int, # Rows of the table of users, the unknown user in row 0 included
-    ) -> 'FittedHead': # Users move nothing in it
-        "The same head for `n` other users, of whom nothing is known but their predictions."
+    ) -> 'FittedHead': # Without offsets of users
+        "Returns the same head for `n` other users, about whom only the predictions are known."
         return replace(self, module=self.module.with_users(n))
 
     def __eq__(self, other):
@@ -232,10 +232,10 @@ class FittedHead:
 
     def probs(self,
         points, # Predicted ratings, `[n]`
-        x_cat=None, # User and item rows, int64 `[n, 2]`; None: those of nobody
+        x_cat=None, # User and item rows, int64 `[n, 2]`; None: all ids are unknown
     ) -> np.ndarray: # `[n, K]`, rows sum to 1
-        """The probability of each level for each predicted rating.
-        Raises `ValueError` for a user or an item that the head was not made for."""
+        """Returns the probability of each level for each predicted rating.
+        Raises `ValueError` for a row of a user or an item outside the tables of the head."""
         x_cat = np.zeros((len(points), 2), np.int64) if x_cat is None else np.asarray(x_cat)
         self._known_rows(x_cat)
         out = self._own(points, x_cat)
@@ -245,7 +245,7 @@ class FittedHead:
         return out/out.sum(1, keepdims=True)
 
 def _units(module, x_cat, penalty, curvature=0.1):
-    "About how far each parameter moves until the penalised likelihood falls by a nat, from the rows that it has a part in."
+    "Estimates, from its number of rows, the change of each parameter that lowers the penalised log-likelihood by about half a nat."
     rows = {n: torch.bincount(x_cat[:, column], minlength=module.get_parameter(n).shape[0]) for n, column in module.moved.items()}
     def of(name, p):
         curved = curvature*rows[name][:, None] + penalty if name in rows else torch.tensor(curvature*len(x_cat))
@@ -253,7 +253,7 @@ def _units(module, x_cat, penalty, curvature=0.1):
     return torch.cat([of(n, p).flatten() for n, p in module.named_parameters()])
 
 def _maximise(module, z, x_cat, classes, penalty, n_steps):
-    "Gives `module` the parameters with the highest penalised likelihood, by L-BFGS over all rows."
+    "Maximises the penalised likelihood of `module` by L-BFGS over all rows, in place."
     names, parameters = zip(*module.named_parameters())
     sizes, shapes = [p.numel() for p in parameters], [p.shape for p in parameters]
     units = _units(module, x_cat, penalty)
@@ -271,7 +271,7 @@ def _maximise(module, z, x_cat, classes, penalty, n_steps):
     module.load_state_dict({n: p.clone() for n, p in split(found).items()}, strict=False)
 
 def _fit(make, points, x_cat, y, scale, penalty, n_steps=100, start=None):
-    "The `FittedHead` of some rows with one penalty; `make(z, center, spread, error, shares)` is its module, `start` a head to go on from."
+    "Fits a `FittedHead` with one penalty. `make(z, center, spread, error, shares)` makes its module; `start` is a head to continue from."
     points, y = np.asarray(points, dtype=float), np.asarray(y, dtype=float)
     classes, x_cat = torch.as_tensor(scale.to_class(y)), torch.as_tensor(x_cat)
     center, spread = points.mean(), max(points.std(), (scale.high - scale.low)/100)
@@ -284,7 +284,7 @@ def _fit(make, points, x_cat, y, scale, penalty, n_steps=100, start=None):
     return FittedHead(scale, float(center), float(spread), error, module.requires_grad_(False), float(penalty))
 
 def _best_penalty(make, held, scale, tried, at_most=200_000):
-    "The penalty with the smallest NLL on a fifth of the rows, the head fitted to the others."
+    "Returns the penalty with the smallest NLL on a fifth of the rows, with heads fitted to the other rows."
     order = np.random.default_rng(0).permutation(len(held.points))[:at_most]
     test, fit = np.split(order, [len(order)//5])
     if not len(test): return float(np.median(tried))
@@ -295,7 +295,7 @@ def _best_penalty(make, held, scale, tried, at_most=200_000):
     return min(losses, key=losses.get)
 
 def _fit_head(make, make_shared, held, scale, penalty, tried):
-    "The head of all rows, and heads that nobody moves for unknown ids."
+    "Fits the head to all rows, and heads without offsets for unknown ids."
     if penalty is None: penalty = _best_penalty(make, held, scale, tried)
     if not penalty > 0: raise ValueError(f'the penalty must be above 0, not {penalty}')
     unknown = tuple(_fit(make_shared, points, held.x_cat*0, held.y, scale, 1.) for points in held.hidden)
@@ -305,12 +305,12 @@ def fit_cuts(
     held:HeldOut, # Predictions for rows that the model was not trained on
     scale:RatingScale, # The rating levels
     n_rows:tuple, # Rows of the tables of users and of items, such as `(dls.n_users, dls.n_items)`
-    moved_by:tuple=('user', 'item'), # Who moves the cuts: 'user', 'item', both or nobody
-    penalty:float=None, # Of the squared moves, in nats, above 0; None: the best of `tried` on a fifth of the rows
+    moved_by:tuple=('user', 'item'), # Which ids have offsets of the cuts: 'user', 'item', both or none
+    penalty:float=None, # Penalty on the squared offsets, in nats, above 0; None: the best of `tried` on a fifth of the rows
     tried:tuple=(1, 3, 10, 30, 100), # Penalties to choose from
-) -> FittedHead: # With heads of shared cuts for unknown ids, where `held` has such predictions
+) -> FittedHead: # With heads with shared cuts for unknown ids if `held` has predictions for them
     """Fits the cuts of a cumulative logit to predictions, see McCullagh (1980).
-    Raises `ValueError` for who cannot move cuts, a penalty that is not above 0, and a rating that is not on the scale."""
+    Raises `ValueError` for other names in `moved_by`, a penalty that is not above 0, and a rating that is not on the scale."""
     if set(moved_by) - {'user', 'item'}: raise ValueError(f"cuts are moved by 'user', 'item' or both, not {moved_by!r}")
     rows = tuple(n if o in moved_by else 0 for o, n in zip(('user', 'item'), n_rows))
     if penalty is None and not any(rows): penalty = 1.
@@ -321,10 +321,10 @@ def fit_user_widths(
     held:HeldOut, # Predictions for rows that the model was not trained on
     scale:RatingScale, # The rating levels
     n_users:int, # Rows of the table of users, such as `dls.n_users`
-    penalty:float=None, # Of the squared moves of log-widths, in nats, above 0; None: the best of `tried` on a fifth of the rows
+    penalty:float=None, # Penalty on the squared offsets of log-widths, in nats, above 0; None: the best of `tried` on a fifth of the rows
     tried:tuple=(1, 3, 10, 30, 100), # Penalties to choose from
-) -> FittedHead: # With one width each for unknown users, items and both, where `held` has such predictions
-    """Fits a Gaussian whose width each user moves to predictions.
+) -> FittedHead: # With a width each for unknown users, items and both if `held` has predictions for them
+    """Fits a Gaussian with a width for each user to predictions.
     Raises `ValueError` for a penalty that is not above 0, and for a rating that is not on the scale."""
     def make(n): return lambda z, center, spread, error, shares: _Widths(torch.as_tensor((scale.cuts - center)/spread), n, error/spread)
     return _fit_head(make(n_users), make(0), held, scale, penalty, tried)
@@ -334,7 +334,7 @@ def held_out(
     model, # A model that predicts ratings: a module, or a fastai `Learner`
     dl, # A loader of rows that the model was not trained on, and that are not its test rows
 ) -> HeldOut: # With the predictions for unknown ids
-    "The predictions of a model for held-out rows, once as they are and with users, items and both hidden."
+    "Returns the predictions of a model for held-out rows: as they are, and with users, items and both hidden."
     hidden = [outputs(model, dl.new(dl.dataset.hide(*columns)))[0] for columns in ((0,), (1,), (0, 1))]
     points, y = outputs(model, dl)
     if points.ndim != 1: raise ValueError('a model with a logit for each level needs no fitted head')
@@ -342,7 +342,7 @@ def held_out(
 
 # %% ../nbs/09_fitted.ipynb #d6a22e9d
 class WithHead(nn.Module):
-    "A model of ratings and its fitted head as one model of classes, for everything that wants a probability for each level of any pair."
+    "Combines a regression model and its fitted head into one model that predicts log-probabilities of the levels."
     def __init__(self,
         model:nn.Module, # A trained model that predicts ratings
         head, # A fitted head
@@ -354,7 +354,7 @@ class WithHead(nn.Module):
         x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
         x_cont:torch.Tensor=None, # Context for the model, float32 `[n, n_cont]`
     ) -> torch.Tensor: # Log-probabilities, float32 `[n, K]`
-        "The logarithm of the probability of each level."
+        "Returns the logarithm of the probability of each level."
         points = (self.inner(x_cat) if x_cont is None else self.inner(x_cat, x_cont)).reshape(-1)
         probs = self.fitted.probs(points.detach().double().cpu().numpy(), x_cat.cpu().numpy())
         return torch.from_numpy(probs).clamp_min(1e-30).log().float().to(x_cat.device)

@@ -23,7 +23,7 @@ from .training import _id_tables, _OneCycleAdam, _part
 
 # %% ../nbs/18_foldin.ipynb #a392ace0
 def _as_frame(ratings, dls):
-    "New users' ratings as a checked frame with the column names of `dls`; `{item: rating}` is one user, 'new'."
+    "Returns new users' ratings as a checked frame with the column names of `dls`; `{item: rating}` is one user, 'new'."
     user, item = dls.cat_names
     if isinstance(ratings, dict):
         ratings = pd.DataFrame(dict(user='new', item=[*ratings], rating=[*ratings.values()]))
@@ -35,19 +35,19 @@ def _as_frame(ratings, dls):
 def new_user_dls(
     ratings, # New users' ratings: a frame as for `rating_dls`, or `{item: rating}` for one user, called 'new'
     dls, # The loaders of `rating_dls` that the model was made for
-) -> DataLoaders: # `train` and `valid` show the same rows; users are the new ones, items those of `dls`
-    """Loaders of new users' ratings, for a model that `fold_in` gives. Their times are not used.
-    Raises `ValueError` where there are no ratings, one is off the scale, or an item comes twice."""
+) -> DataLoaders: # `train` and `valid` have the same rows; the users are the new ones, the items are those of `dls`
+    """Loaders of new users' ratings, for a model that `fold_in` returns. The times of the ratings are not used.
+    Raises `ValueError` if there are no ratings, if one is not on the scale, or if a user rated an item twice."""
     frame, (user, item) = _as_frame(ratings, dls), dls.cat_names
     classes = {user: vocabulary(frame[user]), item: dls.classes[item]}
     ds = RatingDataset(frame, classes, dls.scale, dls.target, dls.rating_name)
-    ds.counts = dls.train_ds.item_counts                            # by how many the items were rated in training
+    ds.counts = dls.train_ds.item_counts                            # the number of training ratings of each item
     dl = RatingDL(ds, bs=max(len(ds), 1), shuffle=False)
     return DataLoaders(dl, dl.new(), device=dls.device)
 
 # %% ../nbs/18_foldin.ipynb #29b33c0d
 def _user_tables(model):
-    "Last part of the name -> (name, table), for the tables that have a row for each user."
+    "The tables with a row for each user: last part of the name -> (name, table)."
     parts = {_part(n): (n, model.get_submodule(n.removesuffix('.own'))) for n in _id_tables(model)}
     return {last: parts[last] for last in ('user_factors', 'user_bias', 'user') if last in parts}
 
@@ -61,7 +61,7 @@ def _prior(model, shrink=0.05):
 def _schedule(step, n_steps): return 0.5 + 0.5*math.cos(math.pi*step/n_steps)
 
 def _folded(model, dls, precision, prior, tail, n_steps):
-    "`model` with the users of `dls`, whose rows are found as above. Errors count `precision` times."
+    "Returns `model` with the users of `dls` and the rows found for them. `precision` is the weight of the loss."
     x, y = dls.train_ds.tensors
     at = x[:, 1] > 0                                                # items that the model knows
     x, y, n_users = x[at], y[at], dls.n_users
@@ -86,7 +86,7 @@ def _folded(model, dls, precision, prior, tail, n_steps):
 
 # %% ../nbs/18_foldin.ipynb #914562a7
 def _squared_width(model, dls, at_most=100_000):
-    "Mean squared error of a model of ratings on its training rows, or on some of many."
+    "Mean squared error of a regression model on its training rows, on `at_most` of them if there are more."
     ds = dls.train_ds
     rows = range(len(ds)) if len(ds) <= at_most else np.linspace(0, len(ds) - 1, at_most).astype(int)
     out, y = outputs(model, dls.train.new(ds.take(rows)))
@@ -96,15 +96,16 @@ def fold_in(
     model, # A trained `RatingModel`, or an `Ensemble` of them
     dls, # The loaders of `rating_dls` that it was trained on
     ratings, # New users' ratings: a frame with the columns of `dls`, or `{item: rating}` for one user, called 'new'
-    width:float=None, # For a model of ratings: deviation of its errors in rating units; None: that on training rows
-    prior:float=0.6, # λ, above 0: how much the spread of the trained users counts
-    tail:float=0.2, # ν as a share of the length of a row, above 0: the less, the further a user with many ratings goes
+    width:float=None, # For a regression model: standard deviation of its errors, in rating units; None: training RMSE
+    prior:float=0.6, # λ, above 0: weight of the prior
+    tail:float=0.2, # ν divided by the length of a row, above 0: the smaller, the further a user with many ratings can move
     n_steps:int=30, # Steps of Adam
-) -> tuple: # (a model of the new users, its loaders): `model` itself does not change
-    """Rows for new users, with the items as they are. The model shares the items' tables with `model`.
-    It predicts and recommends like any other, and its users are the new ones alone.
-    The context of a model that has one counts as absent.
-    Raises `ValueError` for ratings that cannot be used and for models of other packages."""
+) -> tuple: # (a model of the new users, its loaders); `model` itself does not change
+    """Finds rows for new users from their ratings and leaves the items unchanged.
+    The new model shares the item tables of `model`, and its only users are the new ones.
+    It predicts and recommends like any other model. If `model` uses context, the context counts as absent.
+    Raises `ValueError` for ratings that cannot be used, for models of other packages,
+    and if `prior` or `tail` is not above 0."""
     members = model.models if isinstance(model, Ensemble) else [model]
     if not all(isinstance(m, RatingModel) and hasattr(m.score, 'with_users') for m in members):
         raise ValueError(f'fold_in needs a RatingModel of this package, not {type(model).__name__}')

@@ -19,16 +19,16 @@ from .scores import _repeated, _table
 
 # %% ../nbs/04_heads.ipynb #22153e6e
 class _SameForAll(Module):
-    "A head that no user moves."
+    "A head without parameters for single users."
     needs_pair = False
     def with_users(self,
         n:int, # Rows of the user tables
     ): # Itself
-        "The same head for `n` other users."
+        "Returns the same head, because it does not depend on the users."
         return self
 
 class InRange(_SameForAll):
-    "A rating: the score, squeezed into `y_range` by a sigmoid (Howard and Gugger, 2020, chapter 8)."
+    "Predicts a rating: a sigmoid maps the score into `y_range` (Howard and Gugger, 2020, chapter 8)."
     n_scores, target = 1, 'rating'
     def __init__(self,
         y_range:tuple=(0, 5.5), # Ends of the sigmoid in rating units; None for no sigmoid
@@ -38,17 +38,17 @@ class InRange(_SameForAll):
         scores:torch.Tensor, # `[n, 1]`
         x_cat:torch.Tensor=None, # User and item rows; not used
     ) -> torch.Tensor: # Ratings, float32 `[n, 1]`
-        "The rating for each score."
+        "Returns the rating for each score."
         return scores if self.y_range is None else sigmoid_range(scores, *self.y_range)
 
 # %% ../nbs/04_heads.ipynb #505b1a22
 class LogitsOnLine(_SameForAll):
-    "A logit for each level: a linear function of the score, which may pass a sigmoid first."
+    "Predicts a logit for each level: a linear function of the score, after an optional sigmoid."
     n_scores, target = 1, 'class'
     def __init__(self,
         n_classes:int, # Number of rating levels
         y_range:tuple=None, # Ends of the sigmoid before the projection; None for no sigmoid
-        ordered:bool=False, # Whether the slopes start in the order of the levels, from −1 to 1, and not by chance
+        ordered:bool=False, # Whether the slopes start in the order of the levels, from −1 to 1, instead of at random
     ):
         self.y_range, self.linear = y_range, nn.Linear(1, n_classes)
         if ordered: self.linear.weight.data[:, 0], self.linear.bias.data[:] = torch.linspace(-1, 1, n_classes), 0.
@@ -57,12 +57,12 @@ class LogitsOnLine(_SameForAll):
         scores:torch.Tensor, # `[n, 1]`
         x_cat:torch.Tensor=None, # User and item rows; not used
     ) -> torch.Tensor: # Logits, float32 `[n, n_classes]`
-        "The logits for each score."
+        "Returns the logits for each score."
         return self.linear(scores if self.y_range is None else sigmoid_range(scores, *self.y_range))
 
 # %% ../nbs/04_heads.ipynb #705e365e
 class LevelLogits(_SameForAll):
-    "A logit for each level: the scores themselves, one for each."
+    "Predicts a logit for each level: the scores themselves, one for each level."
     target = 'class'
     def __init__(self,
         n_classes:int, # Number of rating levels
@@ -72,21 +72,21 @@ class LevelLogits(_SameForAll):
         scores:torch.Tensor, # `[n, n_classes]`
         x_cat:torch.Tensor=None, # User and item rows; not used
     ) -> torch.Tensor: # Logits, float32 `[n, n_classes]`
-        "The scores as they are."
+        "Returns the scores unchanged."
         return scores
 
 # %% ../nbs/04_heads.ipynb #3c5d72ce
 def level_shares(
-    dls, # Loaders of `rating_dls`
+    dls, # Loaders from `rating_dls`
 ) -> np.ndarray: # `[K]`, above 0, sums to 1
-    "Share of each rating level among the training rows; a level that nobody gave counts as given once."
+    "Returns the share of each rating level among the training rows. A level that never occurs counts once."
     y = dls.train_ds.tensors[-1].cpu().flatten()
     classes = y if dls.target == 'class' else torch.from_numpy(dls.scale.to_class(y.numpy()))
     counts = torch.bincount(classes, minlength=dls.scale.n_classes).clamp(min=1)
     return (counts/counts.sum()).numpy()
 
 class _Shift(Module):
-    "A vector that is added to every row; of a stack of members, a vector each."
+    "Adds a vector to every row. In a stack of models, each member has its own vector."
     stackable = True
     def __init__(self, values): self.bias = nn.Parameter(torch.as_tensor(values, dtype=torch.float32))
     def forward(self, x):
@@ -94,20 +94,20 @@ class _Shift(Module):
         return (x.view(len(self.bias), -1, x.shape[-1]) + self.bias[:, None]).flatten(0, 1)
 
 def _raw_cuts(shares):
-    """What `CumulativeLogit` starts from: the first cut, then the distances before their softplus.
-    With them a score of 0 predicts `shares`."""
+    """Returns the initial parameters of `CumulativeLogit`: the first cut, then the distances before the softplus.
+    With them, a score of 0 predicts `shares`."""
     below = np.clip(np.cumsum(shares)[:-1]/np.sum(shares), 1e-3, 1 - 1e-3)
     cuts = np.log(below/(1 - below))
     return np.r_[cuts[:1], np.log(np.expm1(np.maximum(np.diff(cuts), 1e-2)))]
 
 class CumulativeLogit(Module):
-    """Log-probabilities of ordered levels from one score (McCullagh, 1980).
-    Its cuts are shared, or moved by users, by items, or by both."""
+    """Predicts the log-probabilities of ordered levels from one score (McCullagh, 1980).
+    The cuts are shared, or have an offset for each user, each item, or both."""
     n_scores, target = 1, 'class'
     def __init__(self,
-        shares, # Share of each rating level among the training ratings, `[K]`: where the cuts start
-        n_users:int=0, # Rows of the user table, for cuts that each user moves; 0 for none
-        n_items:int=0, # Rows of the item table, for cuts that each item moves; 0 for none
+        shares, # Share of each rating level among the training ratings, `[K]`; they determine the initial cuts
+        n_users:int=0, # Rows of the user table, for an offset of the cuts by user; 0 for none
+        n_items:int=0, # Rows of the item table, for an offset of the cuts by item; 0 for none
     ):
         raw = _raw_cuts(shares)
         self.base = _Shift(raw)
@@ -117,19 +117,19 @@ class CumulativeLogit(Module):
         self.needs_pair = bool(self.moved_by)
 
     def cuts(self,
-        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`; used where they move the cuts
+        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`; used only if users or items move the cuts
         n:int, # Number of rows
     ) -> tuple: # (the first cut `[n, 1]`, the distances between the cuts `[n, K − 2]`)
-        "The cuts for each pair."
+        "Returns the cuts for each pair."
         moved = sum(getattr(self, o)(x_cat[:, column]) for o, column in self.moved_by)
         raw = self.base(moved if self.moved_by else self.base.bias.new_zeros(n, self.base.bias.shape[-1]))
         return raw[:, :1], F.softplus(raw[:, 1:])
 
     def forward(self,
         scores:torch.Tensor, # `[n, 1]`
-        x_cat:torch.Tensor=None, # User and item rows, int64 `[n, 2]`; needed where they move the cuts
+        x_cat:torch.Tensor=None, # User and item rows, int64 `[n, 2]`; needed if users or items move the cuts
     ) -> torch.Tensor: # Log-probabilities, float32 `[n, K]`
-        "The logarithm of each level's probability; their exponentials sum to 1."
+        "Returns the logarithm of each level's probability. The exponentials of a row sum to 1."
         first, gaps = self.cuts(x_cat, len(scores))
         z = torch.cat([first, first + gaps.cumsum(1)], dim=1) - scores
         up, down = F.logsigmoid(z), F.logsigmoid(-z)
@@ -139,17 +139,17 @@ class CumulativeLogit(Module):
     def expected(self,
         scores:torch.Tensor, # `[n, 1]`
         values:torch.Tensor, # A number for each level, `[K]`, such as the levels themselves
-        x_cat:torch.Tensor=None, # User and item rows, int64 `[n, 2]`; needed where they move the cuts
+        x_cat:torch.Tensor=None, # User and item rows, int64 `[n, 2]`; needed if users or items move the cuts
     ) -> torch.Tensor: # `[n]`
-        "The mean of `values` under the probabilities, without computing them: $v_K - \\sum_{k<K}(v_{k+1}-v_k)P(y\\le k)$."
+        "Returns the expected value of `values`, without computing the level probabilities: $v_K - \\sum_{k<K}(v_{k+1}-v_k)P(y\\le k)$."
         first, gaps = self.cuts(x_cat, len(scores))
         below = torch.sigmoid(torch.cat([first, first + gaps.cumsum(1)], dim=1) - scores)
         return values[-1] - below @ values.diff()
 
     def with_users(self,
-        n:int, # Rows of the user table, the unknown user in row 0 included
-    ) -> 'CumulativeLogit': # It shares all but the users' moves
-        "The same head for `n` other users, each of them with the row of the unknown user."
+        n:int, # Rows of the user table, including the unknown user in row 0
+    ) -> 'CumulativeLogit': # It shares all parameters except the offsets of users
+        "Returns the same head for `n` other users, each with the offsets of the unknown user."
         other = copy.copy(self)
         moves = {} if not hasattr(self, 'user') else dict(user=_table(_repeated(self.user, n)))
         other._modules = self._modules | moves

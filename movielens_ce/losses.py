@@ -17,7 +17,7 @@ def mse(
     y:torch.Tensor, # Ratings, `[n]` or `[n, 1]`
 ) -> torch.Tensor: # A scalar in squared rating units
     """Mean squared error, $\\frac1n\\sum_i(\\hat y_i-y_i)^2$.
-    Raises `ValueError` for different numbers of predictions and ratings."""
+    Raises `ValueError` if the numbers of predictions and ratings differ."""
     if output.numel() != y.numel(): raise ValueError(f'{output.numel()} predictions for {y.numel()} ratings')
     return F.mse_loss(output.flatten(), y.flatten())
 
@@ -25,17 +25,17 @@ def cross_entropy(
     logits:torch.Tensor, # A logit for each level, `[n, K]`
     y:torch.Tensor, # Classes, int64, `[n]` or `[n, 1]`
 ) -> torch.Tensor: # A scalar in nats
-    "Cross-entropy of the softmax of the logits, $-\\frac1n\\sum_i\\log p_i(y_i)$, without overflow."
+    "Cross-entropy of the softmax of the logits, $-\\frac1n\\sum_i\\log p_i(y_i)$, computed without overflow."
     return F.cross_entropy(logits, y.flatten())
 
 LOSSES = dict(rating=mse, **{'class': cross_entropy})
 
 # %% ../nbs/06_losses.ipynb #4daa809b
 def hl_gauss(
-    width:float=0.5, # Standard deviation of the target, in levels
+    width:float=0.5, # Standard deviation of the Gaussian target, in levels
 ) -> Callable: # A loss `(logits [n, K], classes) -> scalar in nats`
-    """Cross-entropy against a Gaussian around the true class, cut at the half-way points between classes.
-    See Imani and White (2018). Raises `ValueError` for a width not above 0."""
+    """Makes the HL-Gauss loss: cross-entropy against a Gaussian around the true class (Imani and White, 2018).
+    The Gaussian is cut at the half-way points between classes. Raises `ValueError` if `width` is not above 0."""
     if not width > 0: raise ValueError(f'the width must be above 0, not {width}')
     def loss(logits, y):
         cuts = torch.arange(logits.shape[1] - 1, device=logits.device) + 0.5

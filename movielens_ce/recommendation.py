@@ -24,8 +24,8 @@ _TABLES = (('user_factors', 'item_factors', 'user_bias', 'item_bias'),
            ('u_weight', 'i_weight', 'u_bias', 'i_bias'))
 
 def _tables(model, dls):
-    """User factors, item factors, user biases and item biases as tensors with the unknown id in row 0.
-    None stands for what `model` lacks."""
+    """Returns user factors, item factors, user biases and item biases as tensors, with the unknown id in row 0.
+    A table that `model` does not have is None."""
     score = getattr(model, 'score', None)
     places = [model, score, getattr(score, 'dot', None)]
     found = [[getattr(getattr(place, n, None), 'weight', None) for n in names]
@@ -38,15 +38,15 @@ def _tables(model, dls):
     return tables
 
 def _ids(dls):
-    "The ids of users and of items, without the unknown: row `r` of a table belongs to the id at `r − 1`."
+    "The ids of users and of items, without the unknown id. Row `r` of a table belongs to the id at position `r − 1`."
     return [pd.Index(list(dls.classes[c][1:]), name=c) for c in dls.cat_names]
 
 def factors(
     model, # A dot-product model: a module, or a fastai `Learner`
-    dls, # The loaders of `rating_dls` that it was made for
+    dls, # The loaders from `rating_dls` that it was made for
 ) -> tuple: # (users, items): frames with the columns factor_0, factor_1 … and bias; the index is the id
-    """The factors of every user and of every item, copied.
-    There is no column bias where the model has no biases. Raises `ValueError` for a model without factors."""
+    """Returns a copy of the factors of every user and every item.
+    The frames have no column bias if the model has no biases. Raises `ValueError` for a model without factors."""
     model = getattr(model, 'model', model)
     tables = (None if t is None else t.detach().cpu().numpy() for t in _tables(model, dls))
     p, q, user_bias, item_bias = tables
@@ -59,45 +59,45 @@ def factors(
 
 # %% ../nbs/16_recommendation.ipynb #020019cf
 def _as_dot(model):
-    """The model for unrated pairs whose score is `p_u · q_i + b_u + b_i`, sets summed up.
-    None where there is none, as for a subclass with a `forward` of its own."""
+    """Returns a model for unrated pairs with the score `p_u · q_i + b_u + b_i`, in which the sets are summed up.
+    Returns None if there is no such model, for example for a subclass with its own `forward`."""
     if isinstance(model, EmbeddingDotBias): return model if type(model).forward is EmbeddingDotBias.forward else None
     if not isinstance(model, RatingModel) or type(model).forward is not RatingModel.forward: return None
     plain = model.unrated() if hasattr(model.score, 'unrated') else model
     return plain if type(plain.score) is DotProduct and plain.score.n_scores == 1 else None
 
 def _width(model):
-    "The most numbers that a layer of `model` computes for one pair, by the shapes of its parameters."
+    "The most numbers that any layer of `model` computes for one pair, judged by the shapes of its parameters."
     def sizes(layer):
         start = 1 if isinstance(layer, torch.nn.Embedding) else 0       # the rows of a table do not count
         return (n for p in layer.parameters(recurse=False) for n in p.shape[start:])
     return max([2, *(n for m in model.modules() for n in sizes(m))])
 
 def _to_score(out, weights):
-    "One score for each pair: the predicted rating, or the mean of `weights` under the logits `[n, K]`."
+    "One score for each pair: the predicted rating, or the mean of `weights` under the probabilities of the logits `[n, K]`."
     return out.reshape(-1) if out.ndim == 1 or out.shape[1] == 1 else out.softmax(dim=1) @ weights
 
 def _sigmoid(model):
-    """The ends of the sigmoid that turns the score of `model` into a rating, as (low, high) or None.
-    False where `model` does something else with its score."""
+    """Returns the range (low, high) of the sigmoid that turns the score of `model` into a rating, or None without a sigmoid.
+    Returns False if `model` does something else with its score."""
     head = getattr(model, 'head', model)
     return head.y_range if isinstance(head, (InRange, EmbeddingDotBias)) else False
 
 def _pieces(rows, n_items, size):
-    "The pairs of `rows` with all items, row by row, in pieces: (slice, user and item rows int64 `[size, 2]`)."
+    "Yields the pairs of `rows` with all items, row by row, in pieces of up to `size`: (slice, pairs int64 `[≤ size, 2]`)."
     n = len(rows)*n_items
     for start in range(0, n, size):
         at = torch.arange(start, min(start + size, n), device=rows.device)
         yield slice(start, start + len(at)), torch.stack([rows[at//n_items], at % n_items + 1], dim=1)
 
 def _expected(head, scores, weights, pairs):
-    "What `_to_score` makes of the output of `head`."
+    "The result of `_to_score` for the output of `head`; a cumulative logit computes it directly."
     if isinstance(head, CumulativeLogit): return head.expected(scores, weights, pairs)
     return _to_score(head(scores, pairs), weights)
 
 def _dot_scores(model, dls, rows, weights):
-    """Scores `[len(rows), n_items − 1]` of what `_as_dot` gives, by one matrix product.
-    For ratings they are taken before the sigmoid, for logits they are those of `_to_score`."""
+    """Scores `[len(rows), n_items − 1]` of a model that `_as_dot` returned, by one matrix product.
+    The scores of a model that predicts ratings are those before the sigmoid. For logits, they are those of `_to_score`."""
     p, q, user_bias, item_bias = _tables(model, dls)
     s = torch.addmm(item_bias[1:].T, p[rows], q[1:].T).add_(user_bias[rows])
     if _sigmoid(model) is not False: return s
@@ -106,7 +106,7 @@ def _dot_scores(model, dls, rows, weights):
     return s
 
 def _rating(model, s):
-    "Scores of `_dot_scores` as `top_n` reports them."
+    "Turns scores of `_dot_scores` into the scores that `top_n` reports."
     return sigmoid_range(s, *_sigmoid(model)) if _sigmoid(model) else s
 
 # %% ../nbs/16_recommendation.ipynb #0c42676d
@@ -118,15 +118,15 @@ def _pair_scores(model, dls, rows, weights):
     return s
 
 def _exact_scores(model, s, pairs, at, weights):
-    "Puts the scores of rated `pairs`, which belong to the places `at` of `s`, where `_dot_scores` counts them as unrated."
+    "Writes the scores of the rated `pairs` to the positions `at` of `s`. `_dot_scores` computed them as if unrated."
     size = max(1, s.numel()//max(4, _width(model)))
     for some, place in zip(pairs.split(size), at.split(size)):
         before_sigmoid = _sigmoid(model) is not False
         s.view(-1)[place] = model.score(some)[:, 0] if before_sigmoid else _to_score(model(some), weights)
 
 def _scores(model, dot, dls, rows, weights, rated):
-    """Scores `[len(rows), n_items − 1]` of one model, which `_as_dot` makes `dot`. Ratings come before their sigmoid.
-    The pairs of the bool matrix `rated` may be in sets; None where their scores are not needed."""
+    """Scores `[len(rows), n_items − 1]` of one model. With `dot`, the result of `_as_dot`, ratings are scores before the sigmoid.
+    The pairs of the bool matrix `rated` may be in sets. It is None if their scores are not needed."""
     if dot is None: return _pair_scores(model, dls, rows, weights)
     s = _dot_scores(dot, dls, rows, weights)
     if rated is not None and isinstance(getattr(model, 'score', None), InformedDotProduct):
@@ -136,7 +136,7 @@ def _scores(model, dot, dls, rows, weights, rated):
 
 # %% ../nbs/16_recommendation.ipynb #a2aef3e6
 def _best(scores, n):
-    "(values, columns) of the `n` largest in each row, descending, the lower column first among equals."
+    "Returns (values, columns) of the `n` largest scores in each row, in descending order. Ties go to the lower column."
     n = min(n, scores.shape[1])
     cols = np.argpartition(scores, -n, axis=1)[:, -n:]
     values = np.take_along_axis(scores, cols, axis=1)
@@ -144,7 +144,7 @@ def _best(scores, n):
         raise ValueError('the model gives scores that are not numbers: look for infinite or missing weights')
     order = np.argsort(-values, axis=1)
     cols, values = (np.take_along_axis(o, order, axis=1) for o in (cols, values))
-    left_out = np.count_nonzero(scores >= values[:, -1:], axis=1) > n      # as good as the last of the list
+    left_out = np.count_nonzero(scores >= values[:, -1:], axis=1) > n      # as large as the last score of the list
     tied = (values[:, 1:] == values[:, :-1]).any(axis=1) | left_out
     if tied.any():
         cols[tied] = np.argsort(-scores[tied], axis=1, kind='stable')[:, :n]
@@ -154,14 +154,14 @@ def _best(scores, n):
 # %% ../nbs/16_recommendation.ipynb #6e1858af
 @contextmanager
 def _evaluating(model, dls):
-    "`model` on the device of `dls` in evaluation mode, then in the mode that it was in."
+    "Moves `model` to the device of `dls` and into evaluation mode, and restores its mode at the end."
     was_training = model.training
     model.to(dls.device or 'cpu').eval()
     try: yield
     finally: model.train(was_training)
 
 def _user_rows(ids, users):
-    "Rows of `users` in the tables, int64, each once; `ValueError` for ids that have none."
+    "Returns the rows of `users` in the tables, int64, each once. Raises `ValueError` for ids without a row."
     if users is None: return torch.arange(1, len(ids) + 1)
     wanted = list(dict.fromkeys([users] if np.ndim(users) == 0 else users))
     at = ids.get_indexer(wanted)
@@ -172,26 +172,26 @@ def _user_rows(ids, users):
     return torch.from_numpy(at + 1)
 
 def _weights(model, dls, by):
-    "What each rating level counts in a score; None for a model of ratings."
+    "Returns the weight of each rating level in a score, or None for a model that predicts ratings."
     if by not in ('mean', 'top'): raise ValueError(f"by must be 'mean' or 'top', not {by!r}")
     out = model(torch.zeros(2, 2, dtype=torch.int64, device=dls.device))
     if out.ndim == 1 or out.shape[1] == 1:
         if by == 'mean': return None
-        raise ValueError("a model of ratings has no probability of the highest one: use by='mean'")
+        raise ValueError("a model that predicts ratings has no probability of the highest rating: use by='mean'")
     if out.shape[1] != dls.scale.n_classes:
         raise ValueError(f'the model has {out.shape[1]} logits for {dls.scale.n_classes} rating levels')
     levels = torch.tensor(dls.scale.levels, device=out.device)
     return levels if by == 'mean' else (levels == levels[-1]).float()
 
 def _seen(dls):
-    "Which user rated which item in the training part, sparse `[n_users, n_items − 1]`."
+    "Returns which user rated which item in the training part, sparse bool `[n_users, n_items − 1]`."
     u, i = dls.train_ds.tensors[0].cpu().numpy().T
     known = (u > 0) & (i > 0)
     at = u[known], i[known] - 1
     return csr_array((np.ones(known.sum(), bool), at), shape=(dls.n_users, dls.n_items - 1))
 
 def _chunk_scores(members, dls, rows, weights, rated):
-    "Scores `[len(rows), n_items − 1]` of (model, `_as_dot` of it) pairs: of one before its sigmoid, of several the mean."
+    "Scores `[len(rows), n_items − 1]` of the (model, its `_as_dot`) pairs: those of `_scores` for one, the mean for several."
     each = (_scores(m, dot, dls, rows, weights, rated) for m, dot in members)
     if len(members) == 1: return next(each)
     total = 0
@@ -199,7 +199,7 @@ def _chunk_scores(members, dls, rows, weights, rated):
     return total
 
 def _columns(members, dls, rows, n, seen, exclude, weights, rare):
-    "Users' rows, items' columns, ranks and scores of the lists of the users in `rows`, as arrays; `rare`: columns left out."
+    "Returns the lists of the users in `rows` as arrays: user rows, item columns, ranks, scores. The columns `rare` are left out."
     rated = seen[rows.numpy()]
     s = _chunk_scores(members, dls, rows.to(dls.device), weights, None if exclude else rated).cpu().numpy()
     if exclude: s[rated.nonzero()] = -np.inf
@@ -214,16 +214,16 @@ def _columns(members, dls, rows, n, seen, exclude, weights, rare):
 @torch.no_grad()
 def top_n(
     model, # Any model of the package: a module, or a fastai `Learner`
-    dls, # The loaders of `rating_dls` that it was made for
-    n:int=50, # Items for each user; fewer where fewer are left
-    users=None, # User ids, or one of them; None: all of the vocabulary
-    exclude_seen:bool=True, # Whether to leave out what the user rated in the training part
-    by:str='mean', # 'mean': the expected rating; 'top': the probability of the highest one, for logits
-    chunk:int=1024, # Users at a time: scores and layers take at most `chunk × n_items` numbers
+    dls, # The loaders from `rating_dls` that it was made for
+    n:int=50, # Number of items for each user; fewer if fewer are left
+    users=None, # User ids, or a single id; None: all users of the vocabulary
+    exclude_seen:bool=True, # Whether to leave out the items that the user rated in the training part
+    by:str='mean', # 'mean': the expected rating; 'top': the probability of the highest rating, for models with logits
+    chunk:int=1024, # Number of users at a time; scores and layers take at most `chunk × n_items` numbers
     min_ratings:int=0, # Leave out items with fewer training ratings than this
-) -> pd.DataFrame: # user, item (ids), rank (from 1), score (rating units, or a probability)
-    """The `n` best items for each user; of equal scores the item first in the vocabulary.
-    Users come in the order given, each with ascending ranks. The unknown id is never among the items.
+) -> pd.DataFrame: # Columns user and item (ids), rank (from 1), score (rating units, or a probability)
+    """Returns the `n` best items for each user. Items with equal scores are in the order of the vocabulary.
+    Users are in the given order, each with ascending ranks. The unknown id is never among the items.
     Raises `ValueError` for a user without a row in the model, for `n` or `chunk` below 1,
     and for scores that are not numbers."""
     for name, value in dict(n=n, chunk=chunk).items():

@@ -31,21 +31,21 @@ _OURS = __name__.partition('.')[0]
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 def _is_library(obj):
-    "Whether `obj` belongs to Python or an installed package other than this one: its version is enough."
+    "Whether `obj` belongs to Python or to another installed package. Its name stands for it; its source is not read."
     top = (getattr(obj, '__module__', None) or '').partition('.')[0]
     if top in (_OURS, '__main__'): return False
     file = getattr(sys.modules.get(top), '__file__', None)
     return file is None or 'site-packages' in Path(file).parts or top in sys.stdlib_module_names
 
 def _source(code, obj):
-    "The source of a function; its compiled form where there is none."
+    "The source of a function, or its bytecode and constants if there is no source."
     try: return inspect.getsource(obj)
     except (OSError, TypeError):
         constants = [c for c in code.co_consts if not isinstance(c, types.CodeType)]
         return repr((code.co_code, code.co_names, constants))
 
 def _parts(obj):
-    "(what `obj` is by itself, what it is made of). Raises `ValueError` for an object that does not tell."
+    "Returns (a text that identifies `obj`, the list of its parts). Raises `ValueError` if the parts cannot be found."
     if isinstance(obj, _PLAIN): return repr(obj), []
     if isinstance(obj, (tuple, list)): return type(obj).__name__, list(obj)
     if isinstance(obj, dict): return 'dict', [o for k in sorted(obj, key=str) for o in (k, obj[k])]
@@ -72,20 +72,20 @@ def _parts(obj):
 _SILENT = '__module__ __dict__ __weakref__ __doc__ __annotations__ __signature__ __firstlineno__ __static_attributes__'.split()
 
 def _tells(name, value):
-    "Whether an attribute of a class says anything of what it does."
+    "Whether an attribute of a class can affect what the class does."
     return name not in _SILENT and not isinstance(value, (types.GetSetDescriptorType, types.MemberDescriptorType))
 
 def definition(
     *objects, # Functions, classes, settings
-) -> str: # 12 hexadecimal digits; other source or settings, other digits
-    """A digest of functions, classes and settings: of their source, and of the source of what they use.
-    Other installed packages are left out. Raises `ValueError` for an object whose parts cannot be told."""
+) -> str: # 12 hexadecimal digits, which change with the source and the settings
+    """Computes a digest of functions, classes and settings, from their source and the source of everything they use.
+    The source of other installed packages is left out. Raises `ValueError` for an object whose parts cannot be found."""
     seen, digest, todo = {}, hashlib.sha256(), list(objects)
     while todo:
         obj = todo.pop()
         if not isinstance(obj, (*_PLAIN, tuple, list, dict)):
             if id(obj) in seen: continue
-            seen[id(obj)] = obj                           # kept alive, so that no other object gets its number
+            seen[id(obj)] = obj                           # keeps it alive, so that its id is not reused
         text, parts = _parts(obj)
         digest.update(text.encode() + b'\0')
         todo += parts
@@ -94,41 +94,41 @@ def definition(
 # %% ../nbs/11_registry.ipynb #a879f6ec
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    "A model in the comparison with its settings."
-    title: str # What it is, in a few words
+    "A model of the comparison, with its loss and its training settings."
+    title: str # Short description, shown in tables
     build: Callable # `(DataLoaders, **options) -> module`
-    target: str # 'rating' or 'class': what it predicts
-    lr: float # Highest learning rate of one cycle
+    target: str # What the model predicts: 'rating' or 'class'
+    lr: float # Highest learning rate of the one-cycle policy
     wd: float # Decoupled weight decay
-    wd_of: dict = field(default_factory=dict) # Weight decay of parts of the model, see `fit_one_cycle`
-    n_epoch: int = 5 # Epochs
+    wd_of: dict = field(default_factory=dict) # Separate weight decay for parts of the model, see `fit_one_cycle`
+    n_epoch: int = 5 # Number of epochs
     bs: int = 64 # Batch size in training
-    options: dict = field(default_factory=dict) # What `build` is given, such as `n_factors`
+    options: dict = field(default_factory=dict) # Keyword arguments of `build`, such as `n_factors`
     loss: Callable = None # Loss; None: squared error for ratings, cross-entropy for classes
-    context: Callable = None # Maker of context, see `rating_dls`; not used where ratings have no timestamp
-    n_members: int = 1 # Models that are averaged
-    trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'learner': fastai's Learner; 'fastai': its own loader, too
-    fit_head: Callable = None # For ratings: `(HeldOut, DataLoaders) -> head`, out of fold; None: a Gaussian on a tenth of the rows
-    score: str = '' # Its row in the table above: 'dot', 'nn' or 'implicit'
-    head: str = '' # Its column: 'rating', 'line', 'levels' or 'cumulative'
-    source: str = '' # Whose settings: 'searched', 'shared' with a searched one, 'book' or 'fastai'
+    context: Callable = None # Makes the context, see `rating_dls`; not used for ratings without timestamps
+    n_members: int = 1 # Number of models whose predictions are averaged
+    trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'learner': fastai's Learner; 'fastai': fastai's Learner and loader
+    fit_head: Callable = None # For ratings: `(HeldOut, DataLoaders) -> head`, on out-of-fold rows; None: a Gaussian, on a tenth of the rows
+    score: str = '' # Row of the table above: 'dot', 'nn' or 'implicit'
+    head: str = '' # Column of the table above: 'rating', 'line', 'levels' or 'cumulative'
+    source: str = '' # Where the settings come from: 'searched', 'shared' with a searched entry, 'book' or 'fastai'
 
     @property
     def settings(self):
-        "What `results.csv` says of it."
+        "The settings as `results.csv` records them."
         return dict(n_epoch=self.n_epoch, lr=self.lr, wd=self.wd, wd_of=json.dumps(self.wd_of), bs=self.bs,
                     options=json.dumps(self.options), n_members=self.n_members)
 
     @property
     def definition(self):
-        "A digest of all that decides what it predicts: settings, and the source of what builds it. Labels do not count."
+        "A digest of all that determines the predictions: the settings and the source of the code. Labels are left out."
         left_out = ['title', 'score', 'head', 'source'] + ['fit_head']*(self.fit_head is None)
         return definition(*(getattr(self, f.name) for f in fields(self) if f.name not in left_out))
 
     def make(self,
-        dls, # Loaders of `rating_dls`
-    ) -> torch.nn.Module: # Untrained
-        "The model for `dls`."
+        dls, # Loaders from `rating_dls`
+    ) -> torch.nn.Module: # The untrained model
+        "Builds the model for `dls`."
         return self.build(dls, **self.options)
 
 # %% ../nbs/11_registry.ipynb #3a239214
@@ -156,7 +156,7 @@ _BUILD = {
 }
 
 def _entry(score, head, title, source='searched', **settings):
-    "An entry of the grid: what `_BUILD` has for its score and head, unless `settings` name another `build`."
+    "Makes an entry of the grid. `_BUILD` has the builder for its score and head, unless `settings` contain another `build`."
     target = 'rating' if head == 'rating' else 'class'
     settings = dict(build=_BUILD[score, head]) | settings
     return Entry(title=title, target=target, score=score, head=head, source=source, **settings)
@@ -230,16 +230,16 @@ LARGE = dict(
 )
 
 def known_models(
-    names, # Keys of `MODELS`
+    names, # Names to check
 ):
-    "Raises `ValueError` for a name that is none of them."
+    "Checks the names of models. Raises `ValueError` for a name that is not in `MODELS`."
     for m in names:
         if m not in MODELS: raise ValueError(f'unknown model {m!r}: use {", ".join(MODELS)}')
 
 def entry_of(
     name:str, # A key of `MODELS`
-    n_ratings:int=0, # Ratings of the whole data set
-) -> Entry: # With the settings of `LARGE` where there are `LARGE_FROM` ratings or more
-    "The entry that has this name, with settings for so many ratings. Raises `ValueError` for an unknown name."
+    n_ratings:int=0, # Number of ratings in the whole data set
+) -> Entry: # With the settings of `LARGE` from `LARGE_FROM` ratings on
+    "Returns the entry with this name, with settings for this number of ratings. Raises `ValueError` for an unknown name."
     known_models([name])
     return replace(MODELS[name], **LARGE.get(name, {})) if n_ratings >= LARGE_FROM else MODELS[name]

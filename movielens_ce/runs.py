@@ -27,28 +27,28 @@ from .registry import MODELS
 # %% ../nbs/12_runs.ipynb #5e473e8a
 @dataclass(frozen=True)
 class Run:
-    "What came of training one model on one fold with one seed."
-    row: dict # The line of results: model, fold, seed, metrics, seconds, settings
-    pred: Predictions # Predictions for the test rows, in their order
+    "The result of training one model on one fold with one seed."
+    row: dict # Row of the results: model, fold, seed, metrics, training seconds, settings
+    pred: Predictions # Predictions for the test rows, in the order of `rows`
     history: pd.DataFrame # Losses by epoch
     rows: np.ndarray # Row numbers of the test rows
     data: str = '' # Fingerprint of the ratings
     definition: str = '' # Definition of the entry
 
 def fingerprint(
-    ratings:pd.DataFrame, # user, item, rating; timestamp where there is one
+    ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
 ) -> str: # 32 hexadecimal digits
-    "Tells whether two frames hold the same ratings, with the same times, in the same order."
+    "Computes a fingerprint of ratings. Frames with the same ratings and times in the same order have the same one."
     columns = [c for c in ('user', 'item', 'rating', 'timestamp') if c in ratings]
     rows = pd.util.hash_pandas_object(ratings[columns], index=False).to_numpy()
     return hashlib.md5(rows.tobytes()).hexdigest()
 
 # %% ../nbs/12_runs.ipynb #dcddefb3
 def atomic_write(
-    path, # The file to write
-    write, # `(temporary path) -> None`
+    path, # File to write
+    write, # Function that writes the file: `(temporary path) -> None`
 ):
-    "Writes a file whole or not at all: to a temporary name beside it, then moved."
+    "Writes a file completely or not at all: under a temporary name in the same folder, then moved into place."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, tmp = tempfile.mkstemp(dir=path.parent, prefix='.tmp-', suffix=path.suffix)
@@ -65,15 +65,15 @@ def run_path(
     model:str, # Name of the model
     fold, # Name of the fold
     seed:int, # Seed
-) -> Path: # `OUT/runs/MODEL_FOLD_SEED.npz`, `:` in the fold's name made `-`
-    "The file that keeps a run."
+) -> Path: # `OUT/runs/MODEL_FOLD_SEED.npz`, with `-` for `:` in the name of the fold
+    "The path of the file that keeps a run."
     return Path(out)/'runs'/f'{model}_{str(fold).replace(":", "-")}_{seed}.npz'
 
 def save_run(
-    run:Run, # What `run_one` gives
+    run:Run, # A run, as `run_one` returns it
     out, # The folder of results
 ):
-    "Keeps a run in `out`."
+    "Saves a run in `out`."
     meta = dict(row=run.row, levels=run.pred.scale.levels, width=run.pred.width, history=run.history.to_dict('list'),
                 data=run.data, definition=run.definition)
     arrays = dict(probs=run.pred.probs.astype(np.float32), y=run.pred.y, rows=run.rows, meta=json.dumps(meta))
@@ -83,8 +83,8 @@ def save_run(
 
 def load_run(
     path, # A file of `OUT/runs`
-) -> Run: # As it was kept; probabilities to float32
-    "A run as it was kept. Raises `ValueError` for a file that is not one."
+) -> Run: # With probabilities rounded to float32
+    "Loads a run. Raises `ValueError` for a file that is not a run."
     try:
         with np.load(path, allow_pickle=False) as z:
             meta = json.loads(str(z['meta']))
@@ -94,19 +94,19 @@ def load_run(
             return Run(meta['row'], pred, history, z['rows'], meta['data'], meta.get('definition', ''))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, TypeError) as e:
         raise ValueError(f'{path} is not a run of this package ({type(e).__name__}): '
-                         'delete it to have it trained again') from None
+                         'delete it to train the run again') from None
 
 def kept_runs(
     out, # The folder of results
-) -> Iterator: # Of paths, in the order of their names
-    "The files of the runs that `out` keeps; what a killed process left half written is not among them."
+) -> Iterator: # Paths, sorted by name
+    "Iterates over the files of the runs in `out`. Incomplete files of a killed process are left out."
     return iter(sorted((Path(out)/'runs').glob('[!.]*.npz')))
 
 # %% ../nbs/12_runs.ipynb #58c955df
 def results_frame(
-    rows, # Lines of results, such as `[run.row for run in runs]`
-) -> pd.DataFrame: # One row a run, sorted by model, fold and seed
-    "The results as a frame."
+    rows, # Rows of the results, such as `[run.row for run in runs]`
+) -> pd.DataFrame: # One row per run, sorted by model, fold and seed
+    "Makes the frame of results."
     order = {m: i for i, m in enumerate(MODELS)}
     key = lambda c: c.map(order) if c.name == 'model' else c
     return pd.DataFrame(list(rows)).sort_values(['model', 'fold', 'seed'], key=key, ignore_index=True)
@@ -114,23 +114,23 @@ def results_frame(
 def write_results(
     out, # The folder of results
 ) -> pd.DataFrame: # The rows written
-    "Makes `out/results.csv` of the runs that `out` keeps."
+    "Writes `out/results.csv` from the runs in `out`."
     results = results_frame(load_run(p).row for p in kept_runs(out))
     atomic_write(Path(out)/'results.csv', lambda tmp: results.to_csv(tmp, index=False))
     return results
 
 def write_figure(
     fig, # A matplotlib `Figure`
-    path, # A PNG file
+    path, # PNG file to write
 ) -> Path: # `path`
-    "Writes a figure, whole or not at all."
+    "Writes a figure to a file, completely or not at all."
     atomic_write(path, lambda tmp: fig.savefig(tmp, dpi=150))
     return Path(path)
 
 def prepare_out(
     out, # The folder of results
 ) -> Path: # `out`
-    "Makes the folder and sees that it can be written. Raises `ValueError`, also for a folder with other things in it."
+    "Makes the folder of results. Raises `ValueError` if it cannot be written to, or if it has other files in it."
     out = Path(out)
     try:
         if out.is_dir() and any(out.iterdir()) and not (out/'runs').is_dir():
@@ -144,13 +144,13 @@ def prepare_out(
 # %% ../nbs/12_runs.ipynb #059a14ac
 def kept_run(
     out, # The folder of results
-    entry, # The `Entry` that is asked for
+    entry, # The requested `Entry`
     data:str, # Fingerprint of the ratings
-    model:str, # Its name
+    model:str, # Name of the entry
     fold, # Name of the fold
     seed:int, # Seed
-) -> Run: # None where `out` does not keep it
-    "The run if `out` keeps it. Raises `ValueError` where it was made of other ratings, settings or code."
+) -> Run: # None if `out` does not have it
+    "Loads a run if `out` has it. Raises `ValueError` if it was made with other ratings, settings or code."
     path = run_path(out, model, fold, seed)
     if not path.exists(): return None
     run = load_run(path)

@@ -45,13 +45,13 @@ from .scores import DotProduct, FeatureEmbedding, InformedDotProduct, Network, S
 
 # %% ../nbs/19_saved.ipynb #fbf39f5d
 def _features_shape(m):
-    "What features the tables of a score have; nothing where there are none."
+    "Describes the features in the tables of a score; an empty dict if there are none."
     tables = {o: getattr(m, f'{o}_factors') for o in ('user', 'item')}
     found = {o: dict(names=list(t.names), k=t.at.shape[1]) for o, t in tables.items() if isinstance(t, FeatureEmbedding)}
     return dict(features=found) if found else {}
 
 def _with_features(score, features):
-    "A score with features as `_features_shape` describes them; what each row has comes with the weights."
+    "Adds the features that `_features_shape` describes to a score. Their values are loaded with the weights."
     for o, f in features.items():
         at = torch.zeros(len(getattr(score, f'{o}_factors').weight), f['k'], dtype=torch.int64)
         add_features(score, **{f'{o}s': Features(tuple(f['names']), at, at.float())})
@@ -79,7 +79,7 @@ def _informed_shape(m):
 def _item_sets(score): return getattr(score, 'users_of_item', None)
 
 def _informed(dot, sets, of_items, n_cont, dropout):
-    pairs = torch.zeros(1, 2, dtype=torch.int64) if sets else None           # their keys come with the weights
+    pairs = torch.zeros(1, 2, dtype=torch.int64) if sets else None           # placeholder: `_built` sets the keys
     return InformedDotProduct(dot, pairs, n_cont, dropout, of_items)
 
 def _cumulative_shape(m):
@@ -107,7 +107,7 @@ def _fastai_nn(n_users, user_len, n_items, item_len, layers, y_range):
 def _ends(y_range): return None if y_range is None else [float(o) for o in y_range]
 
 def _pair(cls):
-    "How to make a `RatingModel` of a class of its own from its score and its head."
+    "Returns a function that makes a model of class `cls` from a score and a head."
     def make(score, head):
         model = cls.__new__(cls)
         model.__pre_init__()
@@ -119,7 +119,7 @@ def _pair_shape(m): return dict(score=_describe(m.score), head=_describe(m.head)
 
 _PAIRS = (RatingModel, DotProductBias, DotProductBiasCE, DotProductSoftmax, CollabNN, OrdinalMF, ImplicitMF,
           OrdinalNN)
-# type -> (how it is described, how it is made of its description)
+# type -> (function that describes it, function that makes it from its description)
 _KINDS = {
     DotProduct: (_dot_shape, _dot), Network: (_network_shape, _network),
     InformedDotProduct: (_informed_shape, _informed),
@@ -134,21 +134,21 @@ _KINDS = {
 _BY_NAME = {c.__name__: c for c in _KINDS}
 
 def _describe(module):
-    "The type of a module and what it is made with, in JSON's types. Raises `ValueError` for a type it does not know."
+    "Describes a module by its type and its arguments, in JSON types. Raises `ValueError` for an unknown type."
     if type(module) not in _KINDS:
-        raise ValueError(f'{type(module).__name__} cannot be saved: save_model knows the scores, heads and models '
-                         "of movielens_ce, fastai's EmbeddingDotBias and EmbeddingNN; "
-                         'save the weights of your own with torch.save')
+        raise ValueError(f'{type(module).__name__} cannot be saved: save_model supports the scores, heads and models '
+                         "of movielens_ce, and fastai's EmbeddingDotBias and EmbeddingNN; "
+                         'save the weights of your own model with torch.save')
     return dict(type=type(module).__name__) | _KINDS[type(module)][0](module)
 
 def _make(d):
-    "The module that `_describe` describes, untrained."
+    "Makes an untrained module from a description of `_describe`."
     if isinstance(d, list): return [_make(o) for o in d]
     if not isinstance(d, dict) or 'type' not in d: return d
     return _KINDS[_BY_NAME[d['type']]][1](**{k: _make(v) for k, v in d.items() if k != 'type'})
 
 def _tables(d):
-    "The (user rows, item rows) of all tables in a description."
+    "Returns the numbers (user rows, item rows) of all modules with tables in a description."
     if isinstance(d, list): return [t for o in d for t in _tables(o)]
     if not isinstance(d, dict): return []
     own = [(d['n_users'], d['n_items'])] if 'n_users' in d else []
@@ -158,18 +158,18 @@ def _tables(d):
 def _sets(model): return {n: m for n, m in model.named_modules() if isinstance(m, SetEmbedding)}
 
 def _keys(sets, pairs):
-    "The keys that sets of the training pairs have: name of the buffer -> int64 `[n]`."
+    "The keys of `sets` made from the training pairs: name of the buffer -> int64 `[n]`."
     side = lambda n: pairs if n.endswith('items_of_user') else pairs.flip(1)
     return {f'{n}.key': torch.unique(side(n)[:, 0]*m.shape[1] + side(n)[:, 1]) for n, m in sets.items()}
 
 def _weights(model, pairs):
-    "The tensors of a model without the keys of sets that the training pairs give."
+    "The tensors of a model, without the keys of sets that follow from the training pairs."
     keys = _keys(_sets(model), pairs)
     own = lambda n, t: n not in keys or not torch.equal(keys[n], t)
     return {n: t.detach().cpu().clone() for n, t in model.state_dict().items() if own(n, t.cpu())}
 
 def _built(description, weights, pairs):
-    "The trained model, in evaluation mode."
+    "Makes the trained model, in evaluation mode."
     with torch.random.fork_rng(devices=[]): model = _make(description)
     kinds = {t.dtype for t in weights.values() if t.is_floating_point()}
     if len(kinds) == 1: model.to(*kinds)
@@ -186,36 +186,36 @@ _ID_TYPES = {_type_name(t): t for t in (str, int, float, bool, np.str_, np.bool_
                                         np.uint8, np.uint16, np.uint32, np.uint64)}
 
 def _written_ids(ids):
-    "Ids in JSON's types. Raises `ValueError` for a type that it cannot keep."
+    "Converts ids to JSON types. Raises `ValueError` for an id of another type."
     types = [_type_name(type(o)) for o in ids]
     for o, t in zip(ids, types):
         if t not in _ID_TYPES: raise ValueError(f'the id {o!r} cannot be saved: use numbers or text, not {t}')
-    plain = lambda o: ''.join(o) if isinstance(o, str) else o.item()          # NumPy's item() cuts NULs off
+    plain = lambda o: ''.join(o) if isinstance(o, str) else o.item()          # NumPy's item() drops NULs at the end
     values = [plain(o) if isinstance(o, np.generic) else o for o in ids]
     return dict(type=types[0] if len(set(types)) == 1 else types, values=values)
 
 def _read_ids(d):
-    "The ids that `_written_ids` wrote, in their own types."
+    "Restores the ids that `_written_ids` converted, with their types."
     if isinstance(d['type'], str): return [_ID_TYPES[d['type']](o) for o in d['values']]
     return [_ID_TYPES[t](o) for t, o in zip(d['type'], d['values'])]
 
 # %% ../nbs/19_saved.ipynb #72858951
 class Recommender:
-    "A trained model with what it takes to ask it: ids, rating scale, training ratings, titles."
+    "A trained model with everything that queries need: ids, rating scale, training ratings, titles."
     def __init__(self,
         model, # A trained model: a module, or a fastai `Learner`
         dls, # The loaders of `rating_dls` that it was made for
         head=None, # For a model that predicts ratings: a fitted head, see `fit_gaussian`, or a width
-        titles=None, # Item id -> title, for showing; None where there are none
-        name:str='', # What the model is called, such as its key in `MODELS`
-        settings:dict=None, # How it was trained, for reading
-        info:dict=None, # What a saved model says of itself: versions, fingerprint of the training ratings
+        titles=None, # Item id -> title, for display; None if there are none
+        name:str='', # Name of the model, such as its key in `MODELS`
+        settings:dict=None, # Settings of its training, for information only
+        info:dict=None, # Metadata of a saved model: format, versions, fingerprint of the training ratings
     ):
         self.model, self.dls, self.name = getattr(model, 'model', model), dls, name
         self.scale, self.target = dls.scale, dls.target
         self.head = Gaussian(float(head), dls.scale) if isinstance(head, (int, float, np.number)) else head
         if not isinstance(self.head, (Gaussian, FittedHead, type(None))):
-            raise ValueError(f'a head of type {type(head).__name__} cannot be kept, only those of movielens_ce.fitted')
+            raise ValueError(f'a head of type {type(head).__name__} cannot be used, only one of movielens_ce.fitted')
         self.titles = dict({} if titles is None else titles)
         self.settings, self.info = settings or {}, info or {}
         self._user, self._item = dls.train_ds.cat_names
@@ -232,11 +232,11 @@ class Recommender:
     def save(self,
         path, # The folder to write
     ):
-        "Writes the model as `save_model` does."
+        "Saves the model with `save_model`."
         save_model(path, self.model, self.dls, self.head, self.titles, self.name, self.settings)
 
     def _frame(self, pairs):
-        "Pairs with the column names of the training ratings; user and item are understood, too."
+        "Returns pairs with the column names of the training ratings. The names user and item are accepted, too."
         renamed = {o: c for o, c in (('user', self._user), ('item', self._item)) if c not in pairs}
         frame = pairs.reset_index(drop=True).rename(columns=renamed)
         for c in (self._user, self._item):
@@ -244,16 +244,16 @@ class Recommender:
         return frame
 
     def _titled(self, frame):
-        "A frame with a column `title` after that of the items, where titles are known."
+        "Adds a column `title` after the column of items if the titles are known."
         titles = [self.titles.get(i) for i in frame['item']]
         if self.titles: frame.insert(frame.columns.get_loc('item') + 1, 'title', titles)
         return frame
 
 
     def predictions(self,
-        frame:pd.DataFrame, # user and item; rating where it is to be scored; timestamp where the model uses it
+        frame:pd.DataFrame, # Columns user and item; rating for evaluation; timestamp if the model uses times
     ) -> Predictions: # Rows in the order of `frame`
-        """What `evaluation.predict` gives for the rows of `frame`. Ids that the model does not know get row 0.
+        """Returns the `Predictions` of `evaluation.predict` for the rows of `frame`. Unknown ids get row 0.
         Raises `ValueError` for a rating that is not on the scale."""
         frame, rating = self._frame(frame), self.dls.train_ds.rating_name
         if rating in frame: self.scale.to_class(frame[rating])
@@ -263,10 +263,10 @@ class Recommender:
         return Predictions(np.zeros((0, self.scale.n_classes)), none, self.scale, *of_ratings)
 
     def predict(self,
-        pairs:pd.DataFrame, # user and item, timestamp where it is known; a rating is not looked at
-    ) -> pd.DataFrame: # user, item, title if known, rating (the mean), most_likely, and p_1 … of each level
-        """The expected rating, the most likely one and the probability of each level, for each row of `pairs`.
-        Ids that the model does not know get row 0."""
+        pairs:pd.DataFrame, # Columns user and item, and timestamp if it is known; a rating is ignored
+    ) -> pd.DataFrame: # user, item, title if known, rating (the mean), most_likely, and a column p_1 … for each level
+        """Predicts the expected rating, the most likely rating and the probability of each level, for each pair.
+        Unknown ids get row 0."""
         frame = self._frame(pairs).drop(columns=self.dls.train_ds.rating_name, errors='ignore')
         pred = self.predictions(frame)
         out = pd.DataFrame(dict(user=frame[self._user], item=frame[self._item], rating=pred.point('mean'),
@@ -276,30 +276,30 @@ class Recommender:
 
     def top_n(self,
         n:int=10, # Items for each user; fewer where fewer are left
-        users=None, # User ids, or one of them; None: all
-        by:str='mean', # 'mean': the expected rating; 'top': the probability of the highest one
-        exclude_seen:bool=True, # Whether to leave out what the user rated in the training ratings
+        users=None, # User ids, or a single one; None: all users
+        by:str='mean', # 'mean': by expected rating; 'top': by probability of the highest rating
+        exclude_seen:bool=True, # Whether to leave out the items that the user rated in training
         min_ratings:int=0, # Leave out items with fewer training ratings than this
     ) -> pd.DataFrame: # user, item, title if known, rank (from 1), score (rating units, or a probability)
-        """The `n` best items for each user, see `recommendation.top_n`. No time is known for any of them.
-        For a model of ratings the probability of the highest rating is that of its fitted head."""
+        """The `n` best items for each user, see `recommendation.top_n`. It treats the time as unknown.
+        For a regression model, the fitted head gives the probability of the highest rating."""
         if isinstance(self.head, FittedHead):
             return self._titled(top_n(WithHead(self.model, self.head), self.dls, n, users, exclude_seen, by, min_ratings=min_ratings))
-        fitted = by == 'top' and self.head is not None              # of one width: the order is that of the mean
+        fitted = by == 'top' and self.head is not None              # a Gaussian keeps the order of the mean
         best = top_n(self.model, self.dls, n, users, exclude_seen, 'mean' if fitted else by, min_ratings=min_ratings)
         return self._titled(best.assign(score=self.head.probs(best.score)[:, -1]) if fitted else best)
 
     def factors(self) -> tuple: # (users, items): frames with factor_0, factor_1 … and bias; the index is the id
-        "The model's own tables, see `recommendation.factors`. Raises `ValueError` for a model without them."
+        "The model's user and item factors, see `recommendation.factors`. Raises `ValueError` for a model without factors."
         return factors(self.model, self.dls)
 
     def similar_items(self,
         item, # An item id
-        n:int=10, # How many
+        n:int=10, # Number of items
     ) -> pd.DataFrame: # item, title if known, similarity (−1 to 1); the most similar first
-        """The items whose vectors point in the direction of the item's: the cosine of the item factors.
-        With implicit sets an item's vector is its own factors plus the sum over the users who rated it.
-        Of an ensemble it is the mean cosine of the members.
+        """The items most similar to `item`, by the cosine between the vectors of items.
+        An item's vector is its factors. With implicit sets, it also includes the sum over the users who rated it.
+        For an ensemble, the similarity is the mean cosine of the members.
         Raises `ValueError` for a model without factors, an unknown item, or `n` below 1."""
         if n < 1: raise ValueError(f'n must be at least 1, not {n}')
         row = _row(item, self.items, 'item') - 1
@@ -311,7 +311,7 @@ class Recommender:
 
     @torch.no_grad()
     def _item_vectors(self, model):
-        "The whole vector of each item, `[n_items, n_factors]`."
+        "The vector of each item, with its set of users if there is one, `[n_items, n_factors]`."
         own = factors(model, self.dls)[1].drop(columns='bias', errors='ignore').to_numpy(float)
         sets = _item_sets(getattr(model, 'score', None))
         return own if sets is None else own + sets.sums()[1:].double().cpu().numpy()
@@ -319,16 +319,17 @@ class Recommender:
     def why(self,
         user, # A user id of the training ratings
         item, # An item id of the training ratings
-        n:int=5, # How many of the user's ratings to list
-        timestamp=None, # The time, in seconds, where the model has a context of time; None: not known
-    ) -> pd.DataFrame: # term, item, title if known, rating (what the user gave it), share (unit: the score's)
-        """Which terms of the model make its score of the pair. They sum to the score, which the head then takes.
-        With implicit sets every item j that the user rated has the share y_j · q / √(number of rated items).
-        Here q is the item's whole vector. The share is for having rated j: the rating itself does not enter.
-        The `n` largest are listed, then the sum of the others, the own factors, the biases, and the context.
-        A plain dot product has factors and biases only. Its user vector is no sum over ratings: none has a share.
-        Of an ensemble the terms are means over its members.
-        Raises `ValueError` for an unknown user or item, and for a model whose score is no sum of such terms."""
+        n:int=5, # Number of the user's rated items to list
+        timestamp=None, # Time in seconds, for a model with a context of time; None: unknown
+    ) -> pd.DataFrame: # term, item, title if known, rating (the user's own), share (in units of the score)
+        """Splits the model's score of the pair, the input of the head, into terms that sum to it.
+        With implicit sets, every other item j that the user rated has the share y_j · q / √(number of such items).
+        Here y_j is the vector of j in the user's set, and q is the vector of `item` as in `similar_items`.
+        The share is for having rated j at all; the rating itself is not used.
+        The `n` shares of largest size are listed first, then the sum of the others, factors, biases and context.
+        A plain dot product has only factors and biases, because its user vector is not a sum over ratings.
+        For an ensemble, the terms are means over the members.
+        Raises `ValueError` for an unknown user or item, and for a model whose score is not a sum of such terms."""
         u, i = _row(user, self.users, 'user'), _row(item, self.items, 'item')
         context = self._context(user, item, timestamp)
         parts = [_terms(m, u, i, context) for m in _members(self.model)]
@@ -343,10 +344,10 @@ class Recommender:
         return self._titled(rows)
 
     def fold_in(self,
-        ratings, # New users' ratings: a frame with user, item and rating, or `{item: rating}` for one user, 'new'
-    ) -> 'Recommender': # Whose users are the new ones alone; this one does not change
-        """The same model for new users, see `foldin.fold_in`: it predicts and recommends for them.
-        A fitted head keeps what it has of items; of the new users it knows nothing.
+        ratings, # New users' ratings: a frame with user, item and rating, or `{item: rating}` for one user, called 'new'
+    ) -> 'Recommender': # Its only users are the new ones; the original does not change
+        """Returns a `Recommender` for new users of the same model, see `foldin.fold_in`.
+        A fitted head keeps its parameters for items and has none for the new users.
         Raises `ValueError` for ratings that cannot be used and for models of other packages."""
         if isinstance(ratings, pd.DataFrame): ratings = self._frame(ratings)
         width, head = {}, self.head
@@ -357,21 +358,21 @@ class Recommender:
         return Recommender(model, dls, head, self.titles, self.name, self.settings)
 
     def _given(self, u):
-        "Item row -> rating, of a user's training ratings."
+        "The training ratings of the user in row `u`: item row -> rating."
         x, *_, y = (t.cpu().numpy() for t in self.dls.train_ds.tensors)
         mine = x[:, 0] == u
         y = self.scale.to_rating(y[mine, 0]) if self.target == 'class' else y[mine, 0].astype(float)
         return dict(zip(x[mine, 1].tolist(), y))
 
     def _context(self, user, item, timestamp):
-        "The context of a pair, float64 `[n_cont]`; None where the time is not known."
+        "The context of a pair, float64 `[n_cont]`; None if the model has no context or the time is unknown."
         context = self.dls.train_ds.context
         if context is None or timestamp is None: return None
         pair = {self._user: [user], self._item: [item], context.timestamp: [timestamp]}
         return context(pd.DataFrame(pair))[0].astype(float)
 
 def _row(o, ids, what):
-    "The row of an id in the tables. Raises `ValueError` for one that has none."
+    "The row of an id in the tables. Raises `ValueError` for an unknown id."
     row = int(pd.Index(ids).get_indexer([o])[0]) + 1
     if not row: raise ValueError(f'unknown {what} {o}: not among the {len(ids)} {what}s of the model')
     return row
@@ -380,12 +381,12 @@ def _short(level): return int(level) if float(level).is_integer() else level
 def _members(model): return list(model.models) if isinstance(model, Ensemble) else [model]
 
 def _cosines(vectors, row):
-    "The cosine of each row with the row `row`; 0 for a row of zeros."
+    "The cosine between each row and row `row`; 0 for a row of zeros."
     length = np.linalg.norm(vectors, axis=1)
     return vectors @ vectors[row]/np.maximum(length*length[row], 1e-300)
 
 def _of_owner(sets, owner, but):
-    "The members of an owner but one, and their share of its vector, `[n, n_factors]`."
+    "The members of an owner's set except `but`, and their parts of the set's vector, `[n, n_factors]`."
     members = sets.key[sets.key//sets.shape[1] == owner] % sets.shape[1]
     members = members[members != but].cpu()
     return members.numpy(), sets.weight[members].double().cpu().numpy()/np.sqrt(max(len(members), 1))
@@ -398,12 +399,12 @@ def _vectors(dot, u, i):
 
 @torch.no_grad()
 def _terms(model, u, i, context):
-    "(named terms of the score of a pair, shares of the items that the user rated), two Series."
+    "Two Series: the named terms of a pair's score, and the shares of the items that the user rated."
     score = getattr(model, 'score', model)
     known = type(score) in (DotProduct, InformedDotProduct, EmbeddingDotBias)
     if not known or getattr(score, 'n_scores', 1) > 1:
         raise ValueError(f'the score of {type(model).__name__} is no sum of factors and biases, so why() cannot split it: '
-                         'ask predict() for the probability of each rating, or why() of a model with one dot product')
+                         'use predict() for the probability of each rating, or why() of a model with a single dot product')
     p, q, user_bias, item_bias = _vectors(getattr(score, 'dot', score), u, i)
     rated, shares = [], np.zeros(0)
     if _item_sets(score) is not None: q = q + _of_owner(score.users_of_item, i, u)[1].sum(axis=0)
@@ -422,21 +423,21 @@ _FORMAT, _KIND, _FILES = 1, 'movielens_ce model', ('model.json', 'model.safetens
 def _digest(data): return hashlib.sha256(data).hexdigest()
 
 def _json_digest(meta):
-    "A digest of all that a `model.json` says."
+    "Returns the digest of all entries of a `model.json` except the digest itself."
     return _digest(json.dumps({k: v for k, v in meta.items() if k != 'digest'}, sort_keys=True).encode())
 
 def _check_empty(path):
-    "Raises `ValueError` for a place where something else is than a saved model."
+    "Raises `ValueError` if `path` holds anything but a saved model."
     if path.exists() and not path.is_dir(): raise ValueError(f'{path} is a file: name a new folder for the model')
     if not path.is_dir() or not (found := sorted(p.name for p in path.iterdir())): return
     if found != sorted(_FILES) or _KIND.encode() not in (path/'model.json').read_bytes()[:200]:
         raise ValueError(f'{path} has other files in it: name a new folder for the model')
 
 def check_place(
-    path, # A folder that is to be written
-) -> Path: # The absolute path; the folder above it is there
-    """Sees that a model can be saved in a place, before it is trained.
-    Raises `ValueError` where something else is in it, or nothing can be written there."""
+    path, # The folder to write
+) -> Path: # The absolute path; its parent folder exists
+    """Checks that a model can be saved in a folder, so that a mistake shows before training.
+    Creates the parent folder. Raises `ValueError` if `path` holds anything but a saved model or is not writable."""
     path = Path(path).absolute()
     try:
         _check_empty(path)
@@ -446,7 +447,7 @@ def check_place(
     return path
 
 def _context_state(context, users, items):
-    "(settings, tensors) of a context. Raises `ValueError` for one that is no `TimeContext`."
+    "Returns (settings, tensors) of a context. Raises `ValueError` if it is not a `TimeContext`."
     if context is None: return None, {}
     if type(context) is not TimeContext:
         raise ValueError(f'a context of type {type(context).__name__} cannot be saved, only TimeContext')
@@ -458,19 +459,19 @@ def _context_state(context, users, items):
     return settings, state
 
 def _head_state(head, scale, target):
-    "A fitted head in JSON's types. Raises `ValueError` for one that is missing, one too many, or another."
+    "Converts a fitted head to JSON types. Raises `ValueError` if it is missing, not needed, or does not fit."
     if target == 'class' and head is not None: raise ValueError('a model with a logit for each level takes no width')
     if target == 'class': return None
     if head is None:
         raise ValueError('a model that predicts ratings needs a width: '
                          'fit_gaussian(model, a loader of held-out training rows)')
     if type(head) not in (Gaussian, FittedHead) or head.scale != scale:
-        raise ValueError(f'a head of type {type(head).__name__} cannot be saved, only one of movielens_ce.fitted on their scale')
+        raise ValueError(f"a head of type {type(head).__name__} cannot be saved, only one of movielens_ce.fitted on the loaders' scale")
     if type(head) is FittedHead: return dict(type='FittedHead', heads=head.state()[0])
     return dict(type='Gaussian', width=float(head.width), unknown=[float(w) for w in head.unknown])
 
 def _contents(rec):
-    "What a `Recommender` is written as: (what goes into `model.json`, the tensors)."
+    "Returns the contents of the files of a `Recommender`: (entries of `model.json`, tensors)."
     dls, ds = rec.dls, rec.dls.train_ds
     x, *cont, y = (t.cpu() for t in ds.tensors)
     description, context = _describe(rec.model), _context_state(ds.context, rec.users, rec.items)
@@ -493,11 +494,11 @@ def _check_tables(description, ds):
     "Raises `ValueError` for a model that was made for other loaders."
     for users, items in _tables(description):
         if users not in (0, ds.n_users) or items not in (0, ds.n_items):
-            raise ValueError(f'the model has {users} user rows and {items} item rows, these loaders {ds.n_users} '
+            raise ValueError(f'the model has {users} user rows and {items} item rows, but these loaders have {ds.n_users} '
                              f'and {ds.n_items}: give the loaders that it was made for')
 
 def _written_titles(rec):
-    "The titles in the order of the items' rows, None where one is not known."
+    "Returns the titles in the order of the item rows, with None for an unknown title; None if there are no titles."
     if not rec.titles: return None
     return [None if pd.isna(t := rec.titles.get(i)) else str(t) for i in rec.items]
 
@@ -514,7 +515,7 @@ def _write(rec, folder):
     (folder/'model.json').write_text(json.dumps(meta), encoding='ascii')
 
 def _check_written(rec, folder):
-    "Raises `ValueError` where the model in `folder` does not predict what the model in memory predicts."
+    "Raises `ValueError` if the model in `folder` does not make the same predictions as the model in memory."
     again, dl = load_model(folder), rec.dls.train
     rows = rec.dls.train_ds.take(np.linspace(0, len(rec.dls.train_ds) - 1, 200).astype(int))
     device = rec.dls.device
@@ -525,7 +526,7 @@ def _check_written(rec, folder):
                          'was it changed after it was made?')
 
 def _move(folder, path):
-    "Puts a folder in its place; what was there comes back where that fails."
+    "Moves a folder to `path`. Restores the previous content if that fails."
     old = tempfile.mkdtemp(dir=path.parent, prefix='.old-')
     if path.exists(): os.replace(path, f'{old}/model')
     try: os.replace(folder, path)
@@ -535,17 +536,17 @@ def _move(folder, path):
     finally: shutil.rmtree(old)
 
 def save_model(
-    path, # The folder to write; one with a saved model in it is replaced
+    path, # The folder to write; a saved model in it is replaced
     model, # A trained model of the package or of `collab_learner`: a module, or a fastai `Learner`
     dls, # The loaders of `rating_dls` that it was made for
-    head=None, # For a model that predicts ratings: what `fit_gaussian` gives, or a width
-    titles=None, # Item id -> title, for showing; None where there are none
-    name:str='', # What the model is called, such as its key in `MODELS`
-    settings:dict=None, # How it was trained, such as `MODELS[name].settings`; JSON's types
+    head=None, # For a model that predicts ratings: a fitted head, such as that of `fit_gaussian`, or a width
+    titles=None, # Item id -> title, for display; None if there are none
+    name:str='', # Name of the model, such as its key in `MODELS`
+    settings:dict=None, # Settings of its training, such as `MODELS[name].settings`; JSON types
 ):
-    """Writes a trained model as a folder with `model.safetensors` and `model.json`, whole or not at all.
-    `load_model` makes a `Recommender` of it.
-    Raises `ValueError` for a folder with other files in it, a module, context or fitted head that it does not know,
+    """Saves a trained model as a folder with `model.safetensors` and `model.json`.
+    The folder is written completely or not at all. `load_model` returns it as a `Recommender`.
+    Raises `ValueError` for a folder with other files in it, an unsupported module, context or fitted head,
     ids that are neither numbers nor text, and loaders of another model."""
     if not isinstance(getattr(dls, 'train_ds', None), RatingDataset):
         raise ValueError('these loaders are not of rating_dls: make them with rating_dls to save the model')
@@ -560,29 +561,29 @@ def save_model(
 
 # %% ../nbs/19_saved.ipynb #ff172850
 def _read_meta(path):
-    "What the `model.json` in a folder says; `ValueError` for one that is missing, foreign, newer or damaged."
+    "Reads the `model.json` in a folder. Raises `ValueError` if it is missing, foreign, damaged or of another format."
     file = path/'model.json'
     if not file.is_file(): raise ValueError(f'{path} is no saved model: there is no model.json in it')
     try: meta = json.loads(file.read_bytes())
     except (ValueError, RecursionError): raise ValueError(f'{file} is damaged: it is not JSON') from None
     if not isinstance(meta, dict) or meta.get('kind') != _KIND:
-        raise ValueError(f'{file} is not of a movielens_ce model')
+        raise ValueError(f'{file} does not belong to a movielens_ce model')
     if (number := meta.get('format')) != _FORMAT:
-        raise ValueError(f'{path} has format {number!r}, this movielens_ce reads format {_FORMAT}: '
-                         'was it saved by a newer one?')
+        raise ValueError(f'{path} has format {number!r}, but this version of movielens_ce reads format {_FORMAT}: '
+                         'was it saved by a newer version?')
     if meta.get('digest') != _json_digest(meta): raise ValueError(f'{file} was edited or damaged')
     return meta
 
 def _read_data(path, digest):
-    "The bytes of the `model.safetensors` in a folder. Raises `ValueError` for one that is missing or damaged."
+    "Reads the bytes of the `model.safetensors` in a folder. Raises `ValueError` if it is missing or damaged."
     file = path/'model.safetensors'
-    if not file.is_file(): raise ValueError(f'{path} is no whole model: there is no model.safetensors in it')
+    if not file.is_file(): raise ValueError(f'{path} is not a complete model: there is no model.safetensors in it')
     data = file.read_bytes()
     if _digest(data) != digest: raise ValueError(f'{file} was edited or damaged, or is of another model')
     return data
 
 def _read_tensors(data):
-    "Part -> name -> tensor."
+    "Reads the tensors by part and name: part -> name -> tensor."
     parts = dict(weights={}, train={}, context={}, head={})
     for name, t in tensors_of(data).items():
         part, _, rest = name.partition('.')
@@ -590,13 +591,13 @@ def _read_tensors(data):
     return parts
 
 def _read_context(settings, t, users, items):
-    "The `TimeContext` that `_context_state` describes; None for none."
+    "Restores the `TimeContext` that `_context_state` describes; None if there is none."
     if settings is None: return None
     ids = {c: pd.Index(ids).take(t[c].numpy()) for c, ids in (('user', users), ('item', items))}
     return TimeContext.from_state(settings, pd.DataFrame(ids | dict(t=t['t'].numpy(), dev=t['dev'].numpy())))
 
 def _read_dls(meta, train, context, users, items):
-    "Loaders with the training ratings; their validation part is empty."
+    "Makes loaders with the training ratings and an empty validation part."
     columns, scale, bs = meta['columns'], RatingScale(tuple(meta['scale'])), int(meta['bs'])
     if meta['target'] not in ('rating', 'class'): raise ValueError(f'target {meta["target"]!r}')
     vocabularies = (CategoryMap(L(ids, use_list=True), sort=False, add_na=True) for ids in (users, items))
@@ -610,7 +611,7 @@ def _read_dls(meta, train, context, users, items):
     return DataLoaders(*parts, device=torch.device('cpu'))
 
 def _give_features(dls, model):
-    "Gives loaders the features that the tables of `model` have."
+    "Copies the features in the tables of `model` to the loaders."
     found = {n.rpartition('.')[2]: m for n, m in model.named_modules() if isinstance(m, FeatureEmbedding)}
     if not found: return
     tables = (found.get(f'{o}_factors') for o in ('user', 'item'))
@@ -618,12 +619,12 @@ def _give_features(dls, model):
     for ds in (dls.train_ds, dls.valid_ds): ds.features, ds.trained = features, _trained_rows(dls.train_ds)
 
 def _read_head(d, tensors, scale):
-    "The fitted head that `_head_state` describes; None for none."
+    "Restores the fitted head that `_head_state` describes; None if there is none."
     if d and d['type'] == 'FittedHead': return FittedHead.from_state(d['heads'], tensors, scale)
     return d and Gaussian(d['width'], scale, tuple(d['unknown']))
 
 def _recommender(meta, data):
-    "The `Recommender` that the contents of the two files describe."
+    "Makes a `Recommender` from the contents of the two files."
     parts, users, items = _read_tensors(data), _read_ids(meta['users']), _read_ids(meta['items'])
     context = _read_context(meta['context'], parts['context'], users, items)
     dls = _read_dls(meta, parts['train'], context, users, items)
@@ -637,30 +638,30 @@ _FAULTS = KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeEr
 
 def load_model(
     path, # A folder that `save_model` wrote
-) -> Recommender: # On the CPU, ready to be asked
-    """A saved model.
-    Raises `ValueError` for a path that is none, and for a file that is damaged, foreign, or of a newer format than
-    this version reads."""
+) -> Recommender: # On the CPU, ready for queries
+    """Loads a saved model.
+    Raises `ValueError` if `path` is not a saved model, or if a file is damaged, foreign, or of a newer format
+    than this version reads."""
     path = Path(path)
     if not path.is_dir(): raise ValueError(f'{path} is no saved model: there is no such folder')
     meta = _read_meta(path)
     data = _read_data(path, meta.get('tensors'))
     try: return _recommender(meta, data)
-    except _FAULTS as e: raise ValueError(f'{path} is no model of format {_FORMAT} ({type(e).__name__})') from None
+    except _FAULTS as e: raise ValueError(f'{path} is not a valid model of format {_FORMAT} ({type(e).__name__})') from None
 
 # %% ../nbs/19_saved.ipynb #f840eb62
 def train_on_all(
     name:str, # A key of `MODELS`
-    ratings:pd.DataFrame, # user, item, rating; timestamp where there is one
-    seed:int=0, # Of the weights and of the order of batches, 0 … 2³¹ − 1
-    n_epoch:int=None, # Epochs; None: the entry's own
+    ratings:pd.DataFrame, # Columns user, item and rating, and timestamp if there is one
+    seed:int=0, # Seed of the weights and of the order of batches, 0 … 2³¹ − 1
+    n_epoch:int=None, # Number of epochs; None: that of the entry
     scale:RatingScale=None, # The rating scale; None: that of the ratings
-    titles=None, # Item id -> title, for showing
+    titles=None, # Item id -> title, for display
     **features, # `user_features` and `item_features` of `rating_dls`
-) -> Recommender: # Ready to be asked or saved
-    """Trains an entry of the registry on every rating, on one thread to be repeatable.
-    The validation part of its loaders is a copy of the first rows: its loss says nothing.
-    A fitted head comes of models that are trained without some of the ratings, see `comparison.fit_head`.
+) -> Recommender: # Ready to be queried or saved
+    """Trains an entry of the registry on all ratings, on one thread so that the result is reproducible.
+    The validation part of the loaders is a copy of the first rows, so its loss is meaningless.
+    A fitted head is fitted with models that are trained without some of the ratings, see `comparison.fit_head`.
     Raises `ValueError` for an unknown name."""
     entry = entry_of(name, len(ratings))
     if n_epoch is not None: entry = replace(entry, n_epoch=n_epoch)

@@ -16,21 +16,21 @@ from torch import nn
 
 # %% ../nbs/03_scores.ipynb #0b433017
 def _table(weight):
-    "An embedding with this weight, which it shares."
+    "Makes an embedding that shares the memory of `weight`."
     return nn.Embedding.from_pretrained(weight.detach(), freeze=False)
 
 def _repeated(table, n):
-    "`n` times the first row of an embedding, that of the unknown id."
+    "Repeats the first row of an embedding, the row of the unknown id, `n` times."
     return table.weight.detach()[:1].repeat(n, 1)
 
 class DotProduct(Module):
     """User and item factors with biases: `p_u · q_i + b_u + b_i`, once or `n_scores` times.
     See Koren, Bell and Volinsky (2009)."""
     def __init__(self,
-        n_users:int, # Rows of the user tables, the unknown user in row 0 included
-        n_items:int, # Rows of the item tables, the unknown item in row 0 included
+        n_users:int, # Rows of the user tables, including the unknown user in row 0
+        n_items:int, # Rows of the item tables, including the unknown item in row 0
         n_factors:int, # Length of the factor vectors of one score
-        n_scores:int=1, # Numbers for each pair
+        n_scores:int=1, # Number of scores for each pair
     ):
         self.user_factors = Embedding(n_users, n_factors*n_scores)
         self.item_factors = Embedding(n_items, n_factors*n_scores)
@@ -53,22 +53,22 @@ class DotProduct(Module):
         item_factors:torch.Tensor, # `[n_items, n_factors*n_scores]`
         user_bias:torch.Tensor, # `[n_users, n_scores]`
         item_bias:torch.Tensor, # `[n_items, n_scores]`
-    ) -> 'DotProduct': # It shares their memory
-        "The dot product with these tables."
+    ) -> 'DotProduct': # It shares the memory of the tables
+        "Makes a dot product from these tables."
         dot = cls(1, 1, 1, user_bias.shape[1])
         dot.user_factors, dot.item_factors = _table(user_factors), _table(item_factors)
         dot.user_bias, dot.item_bias = _table(user_bias), _table(item_bias)
         return dot
 
     def unrated(self) -> 'DotProduct': # Itself
-        "The dot product for pairs that nobody has rated."
+        "Returns the score for unrated pairs, which is the same."
         return self
 
     def with_users(self,
-        n:int, # Rows of the user tables, the unknown user in row 0 included
-        pairs:torch.Tensor=None, # What the users rated; not used
+        n:int, # Rows of the user tables, including the unknown user in row 0
+        pairs:torch.Tensor=None, # Pairs that the users rated; not used
     ) -> 'DotProduct': # It shares the item tables
-        "The same score for `n` other users, each of them with the row of the unknown user."
+        "Returns the same score for `n` other users, each with the row of the unknown user."
         return self.of_tables(_repeated(self.user_factors, n), self.item_factors.weight,
                               _repeated(self.user_bias, n), self.item_bias.weight)
 
@@ -79,7 +79,7 @@ class Network(Module):
         user_sz:tuple, # (rows, length) of the user embedding
         item_sz:tuple, # (rows, length) of the item embedding
         n_act:int=100, # Width of the hidden layer
-        n_scores:int=1, # Numbers for each pair
+        n_scores:int=1, # Number of scores for each pair
     ):
         self.user_factors, self.item_factors = Embedding(*user_sz), Embedding(*item_sz)
         n_in = user_sz[1] + item_sz[1]
@@ -94,14 +94,14 @@ class Network(Module):
         return self.layers(torch.cat([self.user_factors(x_cat[:, 0]), self.item_factors(x_cat[:, 1])], dim=1))
 
     def unrated(self) -> 'Network': # Itself
-        "The network for pairs that nobody has rated."
+        "Returns the score for unrated pairs, which is the same."
         return self
 
     def with_users(self,
-        n:int, # Rows of the user table, the unknown user in row 0 included
-        pairs:torch.Tensor=None, # What the users rated; not used
+        n:int, # Rows of the user table, including the unknown user in row 0
+        pairs:torch.Tensor=None, # Pairs that the users rated; not used
     ) -> 'Network': # It shares the item table and the layers
-        "The same score for `n` other users, each of them with the row of the unknown user."
+        "Returns the same score for `n` other users, each with the row of the unknown user."
         other = copy.copy(self)
         other._modules = self._modules | dict(user_factors=_table(_repeated(self.user_factors, n)))
         return other
@@ -111,11 +111,11 @@ class FeatureEmbedding(Module):
     "A vector for each id plus the weighted sum of the vectors of its features (Kula, 2015)."
     stackable = True
     def __init__(self,
-        own:nn.Embedding, # The vectors of the ids
+        own:nn.Embedding, # The ids' own vectors
         features, # `data.Features` of the ids: names, `at` and `weight`, `[n_rows, k]` each
     ):
         if len(features.at) != len(own.weight):
-            raise ValueError(f'the table has {len(own.weight)} rows, the features {len(features.at)}')
+            raise ValueError(f'the table has {len(own.weight)} rows, but the features have {len(features.at)}')
         self.own, self.names = own, tuple(features.names)
         self.values = nn.Parameter(Embedding(len(features.names), own.weight.shape[1]).weight.detach())
         self.register_buffer('at', features.at)
@@ -129,7 +129,7 @@ class FeatureEmbedding(Module):
     def forward(self,
         rows:torch.Tensor, # Rows, int64 `[n]`
     ) -> torch.Tensor: # `[n, d]`
-        "The vector of each row."
+        "Returns the vector of each row."
         values = self.values if self.values.dim() == 3 else self.values[None]
         layer = torch.arange(len(values), device=rows.device).repeat_interleave(len(rows)//len(values))
         at = self.at[rows] + (layer*values.shape[1])[:, None]
@@ -137,10 +137,10 @@ class FeatureEmbedding(Module):
 
 def add_features(
     score:nn.Module, # A score of this module; changed in place
-    users=None, # `data.Features` of the users; None for none
-    items=None, # `data.Features` of the items; None for none
+    users=None, # `data.Features` of the users; None: no features
+    items=None, # `data.Features` of the items; None: no features
 ) -> nn.Module: # The same score
-    "Makes features a part of every table that has a row for each user or item: of factors and of biases."
+    "Adds features to every table with a row for each user or item, both of factors and of biases."
     tables = getattr(score, 'dot', score)
     for side, features in (('user', users), ('item', items)):
         for name in (f'{side}_factors', f'{side}_bias'):
@@ -149,7 +149,7 @@ def add_features(
     return score
 
 def _with_own(table, weight):
-    "A table like `table` whose ids have these vectors; it shares the vectors of the features."
+    "Returns a table like `table` with these vectors for the ids. It shares the vectors of the features."
     if not isinstance(table, FeatureEmbedding): return _table(weight)
     other = copy.copy(table)
     other._modules = dict(own=_table(weight))
@@ -159,21 +159,21 @@ def _own(table): return table.own if isinstance(table, FeatureEmbedding) else ta
 
 # %% ../nbs/03_scores.ipynb #22b5fd56
 def _bags(rows, ends, x, width=64):
-    """For each bag the sum of the rows of `x` in it; bag `i` has `rows[ends[i]:ends[i + 1]]`.
-    So many columns at once stay in the processor's cache."""
+    """Sums the rows of `x` in each bag. Bag `i` contains the rows `rows[ends[i]:ends[i + 1]]`.
+    It takes `width` columns at a time, so that they stay in the processor's cache."""
     return torch.cat([F.embedding_bag(rows, part.contiguous(), ends, mode='sum', include_last_offset=True)
                       for part in x.split(width, dim=1)], dim=1)
 
 def _beside(x):
-    "Tables `[stack, n, n_factors]` side by side: `[n, stack*n_factors]`."
+    "Puts tables `[stack, n, n_factors]` side by side: `[n, stack*n_factors]`."
     return x.transpose(0, 1).flatten(1)
 
 def _scattered(grad, rows, n):
-    "The sum of the rows of `grad` that belong to each of `n` rows."
+    "Sums the rows of `grad` by their target row in `rows`, for each of `n` target rows."
     return torch.ops.aten.embedding_dense_backward(grad, rows, n, -1, False)
 
 class _SetSum(torch.autograd.Function):
-    "`(whole sum of an owner - vector of a member, where it has it)*scale` for each row of a batch."
+    "Computes `(sum over an owner's members - has*vector of a member)*scale` for each row of a batch."
     @staticmethod
     def forward(ctx, w, owner, member, has, scale, members, owners):
         n_stack, n_members, n_factors = w.shape
@@ -192,12 +192,12 @@ class _SetSum(torch.autograd.Function):
         return whole - left_out, *[None]*6
 
 class SetEmbedding(Module):
-    "For each owner the sum of its members' vectors over the root of their number, one member left out."
+    "Sums each owner's member vectors, except for one member, and divides by the square root of their number."
     stackable = True
     def __init__(self,
-        pairs:torch.Tensor, # (owner, member) rows, int64 `[n, 2]`, each pair counted once
-        n_owners:int, # Rows of owners
-        n_members:int, # Rows of members
+        pairs:torch.Tensor, # (owner, member) rows, int64 `[n, 2]`; a repeated pair counts once
+        n_owners:int, # Number of owner rows
+        n_members:int, # Number of member rows
         n_factors:int, # Length of the vectors
     ):
         self.weight = nn.Parameter(Embedding(n_members, n_factors).weight.detach())
@@ -205,14 +205,14 @@ class SetEmbedding(Module):
         self.register_buffer('key', owner*n_members + member)
         self.shape, self._made = (n_owners, n_members), None
 
-    def __getstate__(self): return self.__dict__ | dict(_made=None)      # a copy or a pickle makes its own
+    def __getstate__(self): return self.__dict__ | dict(_made=None)      # a copy or a pickle makes its own bags
 
     def _load_from_state_dict(self, *args, **kwargs):
-        self._made = None                                # the pairs may be others
+        self._made = None                                # the pairs may have changed
         super()._load_from_state_dict(*args, **kwargs)
 
     def _bags(self):
-        "The members of each owner and the owners of each member, as `_bags` takes them, made once for each device."
+        "Returns the members of each owner and the owners of each member, in the format of `_bags`. They are cached for the device."
         if self._made is None or self._made[0][0].device != self.key.device:
             owner, member = self.key//self.shape[1], self.key % self.shape[1]
             def bags(rows, of, n): return rows.int(), F.pad(torch.bincount(of, minlength=n).cumsum(0), (1, 0)).int()
@@ -224,23 +224,23 @@ class SetEmbedding(Module):
         owner:torch.Tensor, # Owners, int64 `[n]`
         member:torch.Tensor, # Members, int64 `[n]`
     ) -> torch.Tensor: # bool `[n]`
-        "Whether each pair is one of the pairs."
+        "Returns whether each owner has the given member."
         if not len(self.key): return torch.zeros_like(owner, dtype=torch.bool)
         key = owner*self.shape[1] + member
         return self.key[torch.searchsorted(self.key, key).clamp(max=len(self.key) - 1)] == key
 
     @torch.no_grad()
     def sums(self) -> torch.Tensor: # `[n_owners, n_factors]`; 0 for an owner without members
-        "The sum for every owner, no member left out."
+        "Returns the sum for every owner, with all members."
         owner = torch.arange(self.shape[0], device=self.weight.device)
         return self(owner, torch.zeros_like(owner), torch.zeros_like(owner, dtype=torch.bool))
 
     def forward(self,
         owner:torch.Tensor, # Owners, int64 `[n]`
-        member:torch.Tensor, # The member that each leaves out, int64 `[n]`
-        has:torch.Tensor, # Whether the owner has that member at all, bool `[n]`, see `has`
+        member:torch.Tensor, # The member to leave out for each owner, int64 `[n]`
+        has:torch.Tensor, # Whether the owner has that member, bool `[n]`, see `has`
     ) -> torch.Tensor: # `[n, n_factors]`; 0 for an owner without other members
-        "The sum for each owner."
+        "Returns the sum for each owner, without the given member."
         w = self.weight if self.weight.dim() == 3 else self.weight[None]
         layer = torch.arange(len(w), device=owner.device).repeat_interleave(len(owner)//len(w))
         members, owners = self._bags()
@@ -250,7 +250,7 @@ class SetEmbedding(Module):
 
 # %% ../nbs/03_scores.ipynb #1609b5bd
 class _ByteDropout(nn.Dropout):
-    "`nn.Dropout` with a share in 256ths, eight values to a random number."
+    "`nn.Dropout` with `p` rounded to 1/256. Each random 64-bit number serves eight values."
     def __init__(self, p):
         if not 0 <= p < 1: raise ValueError(f'dropout must be at least 0 and below 1, not {p}')
         super().__init__(p)
@@ -268,11 +268,11 @@ class InformedDotProduct(Module):
     It gives one number for each pair."""
     n_scores = 1
     def __init__(self,
-        dot:DotProduct, # Factors and biases, with one score
+        dot:DotProduct, # Factors and biases for one score
         pairs:torch.Tensor=None, # Training pairs for the sets, int64 `[n, 2]` (user, item); None for no sets
-        n_cont:int=0, # Numbers of context for each row, such as `len(TimeContext.names)`
+        n_cont:int=0, # Number of context values for each row, such as `len(TimeContext.names)`
         dropout:float=0., # Share of the product's terms that training leaves out, in [0, 1), rounded to 1/256
-        of_items:bool=True, # Whether items have sets, too: of the users who rated them
+        of_items:bool=True, # Whether each item also has a set: the users who rated it
     ):
         n_users, n_factors = dot.user_factors.weight.shape
         n_items = len(dot.item_factors.weight)
@@ -286,7 +286,7 @@ class InformedDotProduct(Module):
 
     def forward(self,
         x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
-        x_cont:torch.Tensor=None, # Context, float32 `[n, n_cont]`; None: as if nothing were known
+        x_cont:torch.Tensor=None, # Context, float32 `[n, n_cont]`; None: the same as zeros
     ) -> torch.Tensor: # `[n, 1]`
         "The score of each pair."
         users, items = x_cat[:, 0], x_cat[:, 1]
@@ -298,8 +298,8 @@ class InformedDotProduct(Module):
         s = self.dropout(p*q).sum(dim=1, keepdim=True) + self.dot.user_bias(users) + self.dot.item_bias(items)
         return s + self.context(x_cont) if self.n_cont and x_cont is not None and x_cont.shape[1] else s
 
-    def unrated(self) -> DotProduct: # With factors of its own
-        "The dot product that gives the scores of pairs that are in no set, without a context."
+    def unrated(self) -> DotProduct: # It has factors of its own
+        "Returns a dot product with the same scores for unrated pairs, without a context."
         sets, dot = dict(user_factors=self.items_of_user, item_factors=self.users_of_item), copy.copy(self.dot)
         def summed(table, sets): return _own(table).weight.detach() + (0 if sets is None else sets.sums())
         tables = {n: _with_own(getattr(dot, n), summed(getattr(dot, n), s)) for n, s in sets.items()}
@@ -307,11 +307,11 @@ class InformedDotProduct(Module):
         return dot
 
     def with_users(self,
-        n:int, # Rows of the user tables, the unknown user in row 0 included
-        pairs:torch.Tensor=None, # What the users rated, int64 `[m, 2]` (user, item); needed where there are sets
-    ) -> 'InformedDotProduct': # It shares the vectors of the items' sets and the context; the items' vectors are whole
-        """The same score for `n` other users, each of them with the row of the unknown user and the set of `pairs`.
-        They are in no item's set."""
+        n:int, # Rows of the user tables, including the unknown user in row 0
+        pairs:torch.Tensor=None, # Pairs that the users rated, int64 `[m, 2]` (user, item); needed if there are sets
+    ) -> 'InformedDotProduct': # It shares the set vectors $y_j$ and the context; its item factors include the items' sets
+        """Returns the same score for `n` other users, each with the row of the unknown user and a set from `pairs`.
+        The new users are not in the sets of the items."""
         dot = self.unrated().with_users(n)
         dot.user_factors = _table(_repeated(self.dot.user_factors, n))
         other = InformedDotProduct(dot, pairs if self.has_sets else None, 0, self.dropout.p, of_items=False)

@@ -19,25 +19,25 @@ from .metrics import METRICS
 
 # %% ../nbs/14_statistics.ipynb #642d868e
 def row_losses(
-    pred:Predictions, # What `predict` gives
+    pred:Predictions, # Predictions, as `predict` returns them
 ) -> pd.DataFrame: # A row for each prediction, a column for each metric that is a mean over rows
-    """What each row adds to each metric, through the decoder that suits the metric.
+    """Computes the loss of each row for each metric, with the decoder that suits the metric.
     The column rmse, for example, holds the squared errors of the mean."""
     return pd.DataFrame({name: m.rows(pred) for name, m in METRICS.items() if m.row_loss})
 
 @dataclass(frozen=True)
 class UserLosses:
-    "Sums of row losses by user, for several models on the same rows: all that a bootstrap over users needs."
-    sums: dict # Metric -> frame, users × models: the user's rows summed, averaged over seeds
-    counts: pd.Series # Test rows of each user
+    "Row losses of several models on the same rows, summed by user, for a bootstrap over users."
+    sums: dict # Metric -> frame, users × models: sums over a user's rows, averaged over seeds
+    counts: pd.Series # Number of test rows of each user
 
     @classmethod
     def from_runs(cls,
         runs, # Iterable of (model, user of each row, `Predictions`)
-    ) -> 'UserLosses': # Summed by user
-        """Adds up runs over folds and averages them over seeds.
-        Each model has the same rows and number of seeds in all its runs.
-        Raises `ValueError` where models were not scored on the same rows."""
+    ) -> 'UserLosses': # The losses summed by user
+        """Sums the losses of the runs over folds and averages them over seeds.
+        Each model must have the same number of seeds on all folds.
+        Raises `ValueError` if models were not scored on the same rows."""
         sums, counts, n = {}, {}, {}
         for model, users, pred in runs:
             by = row_losses(pred).groupby(np.asarray(users)).agg('sum')
@@ -50,7 +50,7 @@ class UserLosses:
             if len(c) != len(least) or not np.allclose(times, times.iloc[0]):
                 raise ValueError(f'{model} was not scored on the same rows as the others')
             n[model] = times.iloc[0]
-        # the counts of each model are a multiple of those of the model with the fewest seeds
+        # each model's counts are a multiple of the counts of the model with the fewest seeds
         metrics = next(iter(sums.values())).columns
         def of(metric): return pd.DataFrame({k: s[metric].loc[least.index]/n[k] for k, s in sums.items()})
         return cls({m: of(m) for m in metrics}, least)
@@ -58,15 +58,15 @@ class UserLosses:
     def metric(self,
         name, # A metric with row losses, such as 'rmse' or 'nll'
     ) -> pd.Series: # Its value for each model
-        "The metric of each model over all rows."
+        "Computes the metric of each model over all rows."
         return METRICS[name].of_mean(self.sums[name].sum()/self.counts.sum())
 
     def draws(self,
         name, # A metric with row losses
-        n_boot:int=10_000, # Draws
-        seed:int=0, # Of the draws
+        n_boot:int=10_000, # Number of draws
+        seed:int=0, # Seed of the draws
     ) -> np.ndarray: # `[n_boot, models]`
-        "The metric of each model on each draw of users."
+        "Computes the metric of each model on each draw of users."
         n = len(self.counts)
         weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1/n), size=n_boot).astype(float)
         mean = weights @ self.sums[name].to_numpy()/(weights @ self.counts.to_numpy(float))[:, None]
@@ -75,23 +75,23 @@ class UserLosses:
 # %% ../nbs/14_statistics.ipynb #50a784fe
 def holm(
     p, # p-values
-) -> np.ndarray: # Corrected ones, in the same order
-    "Holm's step-down correction for several comparisons (Holm, 1979)."
+) -> np.ndarray: # Corrected p-values, in the same order
+    "Corrects the p-values of several comparisons by Holm's step-down method (Holm, 1979)."
     p = np.asarray(p, dtype=float)
     order = p.argsort()
     corrected = np.maximum.accumulate(p[order]*(len(p) - np.arange(len(p)))).clip(max=1)
     return corrected[order.argsort()]
 
 def paired_differences(
-    losses, # Of the models to compare: `UserLosses` or `CrossedLosses`
+    losses, # Losses of the models to compare: `UserLosses` or `CrossedLosses`
     metric:str='rmse', # A metric with row losses
-    n_boot:int=10_000, # Draws
-    level:float=0.95, # Of the intervals
-    seed:int=0, # Of the draws
-    pairs=None, # (a, b) names of models; None: all pairs
-) -> pd.DataFrame: # One row a pair: a, b, difference (a − b), low, high, p, p_holm
-    """Each pair of models with the difference of their metric, its interval and its p-value.
-    Holm's correction is over the pairs that are asked for. Raises `KeyError` for a model that was not scored."""
+    n_boot:int=10_000, # Number of draws
+    level:float=0.95, # Level of the intervals
+    seed:int=0, # Seed of the draws
+    pairs=None, # Pairs (a, b) of model names; None: all pairs
+) -> pd.DataFrame: # One row per pair: a, b, difference (a − b), low, high, p, p_holm
+    """Computes the difference in a metric for each pair of models, with its interval and p-value.
+    Holm's correction covers the requested pairs. Raises `KeyError` for a model that was not scored."""
     whole = losses.metric(metric)
     draws = pd.DataFrame(losses.draws(metric, n_boot, seed), columns=whole.index)
     rows = []
@@ -104,36 +104,36 @@ def paired_differences(
     return df.assign(p_holm=holm(df.p))
 
 def intervals(
-    losses, # Of the models: `UserLosses` or `CrossedLosses`
+    losses, # Losses of the models: `UserLosses` or `CrossedLosses`
     metric:str='rmse', # A metric with row losses
-    n_boot:int=10_000, # Draws
-    level:float=0.95, # Of the intervals
-    seed:int=0, # Of the draws
-) -> pd.DataFrame: # One row a model: value, low, high
-    "Each model's metric with its interval."
+    n_boot:int=10_000, # Number of draws
+    level:float=0.95, # Level of the intervals
+    seed:int=0, # Seed of the draws
+) -> pd.DataFrame: # One row per model: value, low, high
+    "Computes each model's metric with its interval."
     draws = losses.draws(metric, n_boot, seed)
     low, high = np.quantile(draws, [(1 - level)/2, (1 + level)/2], axis=0)
     return pd.DataFrame(dict(value=losses.metric(metric), low=low, high=high))
 
 # %% ../nbs/14_statistics.ipynb #bc67eec6
 def _weights(rng, n, size):
-    "How many times each of `n` is drawn, `[size, n]`."
+    "How often each of `n` is drawn in `size` draws with replacement, float32 `[size, n]`."
     return rng.multinomial(n, np.full(n, 1/n), size=size).astype(np.float32)
 
 @dataclass(frozen=True)
 class CrossedLosses:
-    "Row losses of several models on the same rows, and whose they are: what a bootstrap over users, items, folds and seeds needs."
+    "Row losses of several models on the same rows, for a bootstrap over users, items, folds and seeds."
     rows: dict # Metric -> frame, rows × models, averaged over seeds
     groups: pd.DataFrame # user, item and fold of each row
-    between_seeds: dict # Metric -> series: for each model the variance of a fold's mean loss that its seeds leave
+    between_seeds: dict # Metric -> series: for each model the seed variance left in a fold's mean loss after averaging over seeds
 
     @classmethod
     def from_runs(cls,
         runs, # Iterable of (model, fold, frame with user and item of each row, `Predictions`)
         metrics=('rmse', 'accuracy', 'nll'), # Metrics with row losses
-    ) -> 'CrossedLosses': # Rows sorted by fold
+    ) -> 'CrossedLosses': # Rows grouped by fold
         """Averages the row losses of each model and fold over its seeds.
-        Raises `ValueError` where models were not scored on the same rows."""
+        Raises `ValueError` if models were not scored on the same rows of the same folds."""
         found, pairs = {}, {}
         for model, fold, frame, pred in runs:
             frame = pd.DataFrame(dict(user=frame.user.to_numpy(), item=frame['item'].to_numpy(), fold=fold))
@@ -144,7 +144,7 @@ class CrossedLosses:
             if folds.keys() != pairs.keys(): raise ValueError(f'{model} was not scored on the same folds as the others')
         def averaged(folds): return np.concatenate([np.mean(folds[k], axis=0) for k in pairs])
         def left(folds):
-            "The variance between seeds of a fold's mean, over the number of seeds."
+            "The variance of a fold's mean loss between seeds, divided by the number of seeds; mean over folds."
             means = [[l.mean(0) for l in ls] for ls in folds.values()]
             return np.mean([np.var(m, axis=0, ddof=1)/len(m) if len(m) > 1 else np.zeros(len(metrics)) for m in means], axis=0)
         rows, spread = ({m: of(folds) for m, folds in found.items()} for of in (averaged, left))
@@ -155,17 +155,17 @@ class CrossedLosses:
     def metric(self,
         name, # One of its metrics
     ) -> pd.Series: # Its value for each model
-        "The metric of each model over all rows."
+        "Computes the metric of each model over all rows."
         return METRICS[name].of_mean(self.rows[name].mean())
 
     def draws(self,
         name, # One of its metrics
-        n_boot:int=10_000, # Draws
-        seed:int=0, # Of the draws
-        over=('user', 'item', 'fold', 'seed'), # What is drawn
-        chunk:int=1000, # Draws at once
+        n_boot:int=10_000, # Number of draws
+        seed:int=0, # Seed of the draws
+        over=('user', 'item', 'fold', 'seed'), # What to draw
+        chunk:int=1000, # Number of draws computed at once
     ) -> np.ndarray: # `[n_boot, models]`
-        "The metric of each model on each draw."
+        "Computes the metric of each model on each draw."
         rng, rows = np.random.default_rng(seed), self.rows[name]
         codes = {c: pd.factorize(self.groups[c])[0] for c in ('user', 'item', 'fold')}
         n = {c: k.max() + 1 for c, k in codes.items()}
@@ -184,10 +184,10 @@ class CrossedLosses:
 
 # %% ../nbs/14_statistics.ipynb #f1756724
 def reliability(
-    pred:Predictions, # What `predict` gives
-    n_bins:int=10, # Bins of equal width between 0 and 1
-) -> pd.DataFrame: # One row a bin that is not empty: predicted and observed share, n (probabilities in it)
-    "Predicted probabilities against what happened, over all rating levels."
+    pred:Predictions, # Predictions, as `predict` returns them
+    n_bins:int=10, # Number of bins, of equal width between 0 and 1
+) -> pd.DataFrame: # One row per non-empty bin: mean predicted probability, observed share, n (number of probabilities)
+    "Compares predicted probabilities with observed shares, over all rating levels."
     happened = pred.scale.to_class(pred.y)[:, None] == np.arange(pred.scale.n_classes)
     bins = np.minimum((pred.probs*n_bins).astype(int), n_bins - 1).ravel()
     df = pd.DataFrame(dict(bin=bins, predicted=pred.probs.ravel(), observed=happened.ravel().astype(float)))
@@ -196,8 +196,8 @@ def reliability(
     return means.reset_index(drop=True)
 
 def expected_calibration_error(
-    pred:Predictions, # What `predict` gives
-    n_bins:int=15, # Bins of equal width between 0 and 1
+    pred:Predictions, # Predictions, as `predict` returns them
+    n_bins:int=15, # Number of bins, of equal width between 0 and 1
 ) -> float: # 0 to 1
     """Average distance between the confidence in the most likely level and its accuracy, weighted by rows.
     See Guo et al. (2017)."""
@@ -207,20 +207,22 @@ def expected_calibration_error(
     return float(abs(gap).sum()/len(pred))
 
 def adaptive_calibration_error(
-    pred:Predictions, # What `predict` gives
-    n_bins:int=15, # Bins of each level, with equally many rows
+    pred:Predictions, # Predictions, as `predict` returns them
+    n_bins:int=15, # Number of bins for each level, each with equally many rows
 ) -> float: # 0 to 1
-    "Average distance between the probability of a level and its share, over all levels and bins. See Nixon et al. (2019)."
+    """Average distance between the predicted probability of a level and its observed share, over all levels and bins.
+    See Nixon et al. (2019)."""
     happened = pred.scale.to_class(pred.y)[:, None] == np.arange(pred.scale.n_classes)
     order = pred.probs.argsort(axis=0, kind='stable')
     gap = np.take_along_axis(pred.probs - happened, order, axis=0)
     return float(np.mean([abs(part.mean(axis=0)) for part in np.array_split(gap, n_bins)]))
 
 def pit(
-    pred:Predictions, # What `predict` gives
-    n_bins:int=10, # Bins of equal width between 0 and 1
-) -> np.ndarray: # Share of rows in each bin, `[n_bins]`; 1/n_bins each where the probabilities are right
-    "Where in the predicted distributions the ratings fell, each spread evenly over its level. See Czado, Gneiting and Held (2009)."
+    pred:Predictions, # Predictions, as `predict` returns them
+    n_bins:int=10, # Number of bins, of equal width between 0 and 1
+) -> np.ndarray: # Share of rows in each bin, `[n_bins]`; 1/n_bins each if the probabilities are right
+    """Histogram of the probability integral transform (PIT): where the ratings fell in their predicted distributions.
+    Each rating is spread evenly over the probability of its level. See Czado, Gneiting and Held (2009)."""
     y = pred.scale.to_class(pred.y)[:, None]
     high = np.take_along_axis(pred.probs.cumsum(axis=1), y, axis=1)
     width = np.take_along_axis(pred.probs, y, axis=1)
@@ -229,17 +231,18 @@ def pit(
 
 # %% ../nbs/14_statistics.ipynb #769297ed
 def _level_scores(probs):
-    "The ranked probability score of each row if each of the levels came true, `[n, K]`."
+    "The ranked probability score that each row would have for each level as the true one, `[n, K]`."
     cdf, steps = probs.cumsum(axis=1)[:, None, :-1], np.tri(probs.shape[1], probs.shape[1] - 1, -1)
     return ((cdf - (1 - steps))**2).mean(axis=2)
 
 def level_sets(
-    held:Predictions, # Rows that the model was not trained on and that are not those of `pred`
-    pred:Predictions, # Rows to give sets for
-    coverage:float=0.9, # Share of rows whose rating is in the set, in (0, 1)
-) -> np.ndarray: # bool `[n, K]`: the levels in each set, without holes
-    """Sets of neighbouring levels that hold the rating with a promised probability, by split conformal prediction.
-    The score is the ranked probability score. Raises `ValueError` for a coverage outside (0, 1), or one that `held` is too small for."""
+    held:Predictions, # Predictions for rows that are neither training rows nor in `pred`
+    pred:Predictions, # Predictions to make sets for
+    coverage:float=0.9, # Promised share of rows whose rating is in the set, in (0, 1)
+) -> np.ndarray: # bool `[n, K]`: which levels are in each set; sets have no gaps
+    """Makes sets of neighbouring levels that contain the rating with a promised probability, by split conformal prediction.
+    The nonconformity score is the ranked probability score.
+    Raises `ValueError` for a coverage outside (0, 1) and for a coverage that `held` has too few rows for."""
     if not 0 < coverage < 1: raise ValueError(f'the coverage must be between 0 and 1, not {coverage}')
     n = len(held)
     rank = int(np.ceil((n + 1)*coverage))
@@ -249,11 +252,11 @@ def level_sets(
 
 # %% ../nbs/14_statistics.ipynb #cec330d7
 def score_by(
-    pred:Predictions, # What `predict` gives
+    pred:Predictions, # Predictions, as `predict` returns them
     group, # A label for each row, such as the true rating
-) -> pd.DataFrame: # One row a group: rows, then the metrics that are means over rows
-    """The metrics of each group of rows.
-    A `pd.cut` of the number of training ratings of each row's user makes groups, for example."""
+) -> pd.DataFrame: # One row per group: number of rows, then the metrics that are means over rows
+    """Computes the metrics of each group of rows.
+    Groups can be made, for example, by a `pd.cut` of the number of training ratings of each row's user."""
     losses = row_losses(pred)
     by = losses.groupby(np.asarray(group), sort=True)
     means = by.mean()

@@ -27,25 +27,25 @@ from .models import Ensemble, RatingModel
 def _cos(start, end, pct): return start + (1 - math.cos(math.pi*pct))*(end - start)/2
 
 def one_cycle(
-    pct:float, # How much of training is done, 0 to 1
+    pct:float, # Completed share of training, 0 to 1
     start:float, # Value at 0
     middle:float, # Value at `pct_start`
     end:float, # Value at 1
-    pct_start:float=0.25, # Where the middle is
+    pct_start:float=0.25, # Share of training at which `middle` is reached
 ) -> float: # The value at `pct`
-    "A hyperparameter on the one-cycle schedule: half a cosine to the middle, half a cosine to the end."
+    "Value of a hyperparameter on the one-cycle schedule: half a cosine to `middle`, then half a cosine to `end`."
     if pct < pct_start: return _cos(start, middle, pct/pct_start)
     return _cos(middle, end, (pct - pct_start)/(1 - pct_start))
 
 # %% ../nbs/07_training.ipynb #d339c4a9
 class _OneCycleAdam:
-    """fastai's AdamW on a list of tensors with a weight decay each.
-    Parameters that get no gradient at the first step are left out."""
+    """fastai's AdamW for a list of tensors, each with its own weight decay.
+    Parameters without a gradient at the first step are never updated."""
     def __init__(self, params, wds, sqr_mom=0.99, eps=1e-5):
         self.params, self.wds, self.sqr_mom, self.eps, self.n = params, wds, sqr_mom, eps, 0
 
     def _start(self, grads):
-        "Groups of (indices, weight decay, parameters, two moments, step counts) with one weight decay each."
+        "Makes a group for each weight decay: (indices, weight decay, parameters, two moments, step counts)."
         used = [i for i, g in enumerate(grads) if g is not None]
         groups = {wd: [i for i in used if self.wds[i] == wd] for wd in sorted(set(self.wds))}
         self.groups = []
@@ -61,7 +61,7 @@ class _OneCycleAdam:
         lr:float, # Learning rate of this step
         mom:float, # Momentum of this step
     ):
-        "Takes one step: changes the parameters by their gradients."
+        "Updates the parameters by one step."
         if not self.n: self._start(grads)
         self.n += 1
         for ids, wd, params, avg, sqr, steps in self.groups:
@@ -71,11 +71,11 @@ class _OneCycleAdam:
 
 # %% ../nbs/07_training.ipynb #4aaee001
 def _stack(tensors):
-    "The parameters of the members as one parameter, frozen where theirs are."
+    "Stacks tensors of the members into one parameter, which is frozen if theirs are."
     return nn.Parameter(torch.stack([t.detach() for t in tensors]), requires_grad=tensors[0].requires_grad)
 
 class _StackedEmbedding(nn.Module):
-    "The embeddings `layers` as one: rows `i*n … (i+1)*n − 1` of the batch belong to member `i`."
+    "Combines embeddings into one layer. A batch has an equal part for each member, in order."
     def __init__(self, layers):
         super().__init__()
         self.weight = _stack([l.weight for l in layers])
@@ -87,7 +87,7 @@ class _StackedEmbedding(nn.Module):
         return F.embedding(shifted.view(rows.shape), self.weight.flatten(0, 1))
 
 class _StackedLinear(nn.Module):
-    "The linear layers `layers` as one batched product."
+    "Combines linear layers into one batched matrix product."
     def __init__(self, layers):
         super().__init__()
         self.weight = _stack([l.weight for l in layers])
@@ -101,16 +101,17 @@ class _StackedLinear(nn.Module):
 _STACKED = {nn.Embedding: _StackedEmbedding, nn.Linear: _StackedLinear}
 
 def _stack_in_place(layer, layers):
-    "Gives `layer`, which has an attribute `stackable`, the parameters of all `layers`, stacked."
+    "Replaces the parameters of `layer`, which is `stackable`, by the stacked parameters of `layers`."
     for name, buffer in layer.named_buffers(recurse=False):
         if any(not torch.equal(buffer, l.get_buffer(name)) for l in layers):
             raise ValueError(f'members of a stack must have the same {type(layer).__name__}: '
-                             'train models of different rows one by one')
+                             'train models with different training rows one by one')
     for name, _ in list(layer.named_parameters(recurse=False)):
         setattr(layer, name, _stack([l.get_parameter(name) for l in layers]))
 
 def _stack_models(models):
-    "One module that computes all of `models`, batch after batch. Raises `ValueError` where that cannot be."
+    """Combines `models` into one module, whose input is the batches of all members, one after another.
+    Raises `ValueError` for models that cannot be stacked."""
     if len({tuple((n, t.shape, t.dtype) for n, t in m.state_dict().items()) for m in models}) > 1:
         raise ValueError('models of a stack must have the same shapes: '
                          'make their loaders with full_vocab=True')
@@ -124,17 +125,17 @@ def _stack_models(models):
         if kind: stacked.set_submodule(name, _STACKED[kind](layers))
         elif getattr(layer, 'stackable', False): _stack_in_place(layer, layers)
         elif [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
-            raise ValueError('a stack can have Embedding and Linear layers, and those with an attribute '
+            raise ValueError('a stack supports Embedding layers, Linear layers and layers with an attribute '
                              f'`stackable`, not {type(layer).__name__}: train these models one by one')
     return stacked
 
 def _spared(model):
-    "Names of the parameters that do not decay: biases and norms."
+    "Names of the parameters without weight decay: biases and normalisation layers."
     ids = {id(p) for p in norm_bias_params(model) if isinstance(p, torch.Tensor)}
     return {name for name, p in model.named_parameters() if id(p) in ids}
 
 def _decay(name, wd, wd_of):
-    "The weight decay for the parameter `name`: that of the innermost part of its name in `wd_of`, else `wd`."
+    "Weight decay of the parameter `name`: that of the innermost part of its name in `wd_of`, else `wd`."
     return float(next((wd_of[part] for part in reversed(name.split('.')) if part in wd_of), wd))
 
 class _One:
@@ -157,7 +158,7 @@ class _One:
         return [float(sum(l*n for l, n in losses)/sum(n for _, n in losses))]
 
 class _Stack(_One):
-    "Models of one shape, trained at once on loaders of one length."
+    "Models of the same shape, trained at once on loaders of the same length."
     def __init__(self, models, dls, loss_func, wd, wd_of, seeds):
         if len({(d.train.n, d.train.bs, d.train.drop_last, d.target) for d in dls}) > 1:
             raise ValueError('the loaders of a stack must have the same number of training rows, '
@@ -181,7 +182,7 @@ class _Stack(_One):
 
     @torch.no_grad()
     def finish(self):
-        "Gives each member its weights."
+        "Copies the trained weights to the members."
         for name, p in self.model.named_parameters():
             for m, w in zip(self.members, p): m.get_parameter(name).copy_(w)
         for m in self.members: m.eval()
@@ -196,12 +197,12 @@ _ID_TABLES = 'user_factors', 'user_bias', 'user', 'item_factors', 'item_bias', '
 def _part(name): return name.removesuffix('.own').rpartition('.')[2]
 
 def _id_tables(model):
-    "Name -> table of the ids' own vectors, a row for each user or item, for the parts of a `RatingModel`."
+    "Name -> table with the own vector of each user or item, for the parts of a `RatingModel`."
     embeddings = {n: m for n, m in model.named_modules() if isinstance(m, nn.Embedding)}
     return {n: m for n, m in embeddings.items() if _part(n) in _ID_TABLES}
 
 def _hidden(ds, column):
-    "The training rows with the ids of `column` hidden, each once: (`x_cat`, classes, weights that sum to 1)."
+    "The distinct training rows with the ids of `column` hidden: (`x_cat`, classes, weights that sum to 1)."
     x, y, n_classes = ds.tensors[0].cpu(), ds.tensors[-1].cpu().flatten(), ds.scale.n_classes
     classes = y if ds.target == 'class' else torch.from_numpy(ds.scale.to_class(y.numpy()))
     key, counts = torch.unique(x[:, 1 - column]*n_classes + classes, return_counts=True)
@@ -219,13 +220,13 @@ def _hidden_rows(ds):
     return x, y, weights
 
 def _has_unknown(model):
-    "Whether `fit_unknown` can do anything for `model`."
+    "Whether `fit_unknown` supports `model`."
     if isinstance(model, Ensemble): return all(map(_has_unknown, model.models))
     return isinstance(model, RatingModel) and hasattr(model.score, 'unrated')
 
 def _likeliest(plain, rows_to_tables, start, x, y, weights, loss, n_steps):
-    """The rows, one for each table, whose weighted loss on the pairs `x` is smallest.
-    `rows_to_tables` makes the tables of `plain` of them."""
+    """Finds the rows, one for each table, that minimise the weighted loss on the pairs `x`.
+    `rows_to_tables` builds the tables of `plain` from these rows."""
     sizes, loss = [len(r) for r in start], vmap(loss)
     def total(numbers):
         free = torch.tensor(numbers, dtype=torch.float32, device=x.device, requires_grad=True)
@@ -245,7 +246,8 @@ def _fit_row_0(own, plain, dls, n_steps):
     for n, r in zip(known, rows): own[_part(n)].weight.data[0] = r
 
 def _fit_untrained(own, plain, dls, column, n_steps, at_most=100_000):
-    "Fits the own vector of ids that have features and no training rating, one for all of them; without features it is row 0."
+    """Fits one own vector for all ids of `column` that have features but no training rating.
+    Ids with neither get a copy of row 0."""
     ds = dls.train_ds
     trained, described = ds.trained[column], ds.features[column].weight.any(1)
     if trained[1:].all(): return
@@ -260,14 +262,14 @@ def _fit_untrained(own, plain, dls, column, n_steps, at_most=100_000):
         table[~trained & described], table[~trained & ~described] = r.to(table), table[0].clone()
 
 def fit_unknown(
-    model, # A `RatingModel` or an `Ensemble` of them, trained; changed in place
-    dls, # The loaders of `rating_dls` that it was trained on
-    n_steps:int=20, # Steps of L-BFGS
+    model, # A trained `RatingModel`, or a trained `Ensemble` of them; changed in place
+    dls, # The loaders from `rating_dls` that the model was trained on
+    n_steps:int=20, # Maximum number of L-BFGS steps
 ):
-    """Fits the rows of the unknown user and of the unknown item: they have the smallest loss on the training rows
-    whose ids are hidden. Everything else stays as it is, and the context counts as absent.
-    Ids with features and without a training rating get a vector of their own that suits the training rows likewise,
-    the features known."""
+    """Fits the rows of the unknown user and of the unknown item to training rows with hidden ids.
+    The fitted rows minimise the loss on these rows, without context.
+    Ids with features but without a training rating share an own vector. It is fitted to the training rows
+    in the same way, with the features known. All other parameters stay as they are."""
     if isinstance(model, Ensemble):
         for m in model.models: fit_unknown(m, dls, n_steps)
         return
@@ -280,7 +282,7 @@ def fit_unknown(
 
 # %% ../nbs/07_training.ipynb #caab8646
 def _check_finite(losses, n_before):
-    "Raises `FloatingPointError` naming the first step whose loss is not finite."
+    "Raises `FloatingPointError` with the number of the first step whose loss is not finite."
     bad = ~torch.isfinite(losses).all(dim=1)
     if bad.any():
         step = int(bad.int().argmax())
@@ -289,7 +291,7 @@ def _check_finite(losses, n_before):
                                  'try a lower lr_max, and look for infinite weights or targets')
 
 def _smooth(losses, avg, beta=0.98):
-    "fastai's smoothed training loss: exponential averages of the rows of `losses`, going on from `avg`."
+    "fastai's smoothed training loss: continues the exponential average `avg` over the rows of `losses`."
     for l in losses.double().numpy(): avg = beta*avg + (1 - beta)*l
     return avg
 
@@ -298,16 +300,16 @@ def _check_match(model, dls, loss_func, in_stack):
     target, predicts = getattr(dls, 'target', None), getattr(model, 'target', None)
     if target is None and (loss_func is None or in_stack):
         raise ValueError('these loaders are not of rating_dls, '
-                         'so they do not tell whether their targets are ratings or classes: '
+                         'so it is not known whether their targets are ratings or classes: '
                          'make them with rating_dls, or train with a Learner'
                          + ('' if in_stack else ', or pass loss_func='))
     if loss_func is None and predicts is not None and predicts != target:
-        raise ValueError(f"{type(model).__name__} predicts a {predicts} "
-                         f"and the loaders' targets are for a {target}: "
+        raise ValueError(f"{type(model).__name__} predicts a {predicts}, "
+                         f"but the loaders' targets are for a {target}: "
                          f'make them with rating_dls(..., target={predicts!r})')
 
 def _check_parts(model, wd_of):
-    "`wd_of`; `ValueError` for a part that no parameter has in its name."
+    "Returns `wd_of`. Raises `ValueError` for a part that occurs in no parameter's name."
     parts = {part for name, _ in model.named_parameters() for part in name.split('.')}
     if unknown := set(wd_of) - parts:
         raise ValueError(f'wd_of names {", ".join(sorted(unknown))}, '
@@ -315,7 +317,7 @@ def _check_parts(model, wd_of):
     return wd_of
 
 def _fit(trainee, n_epoch, n_iter, schedule, valid_every, progress):
-    "The loop; returns the rows of the history."
+    "Runs the training loop and returns the rows of the history."
     opt, smooth, history, start = _OneCycleAdam(trainee.params, trainee.wds), 0., [], time.perf_counter()
     bar = progress_bar(range(n_epoch*n_iter), leave=False) if progress else None
     if bar: bar.update(0)
@@ -341,29 +343,30 @@ def _fit(trainee, n_epoch, n_iter, schedule, valid_every, progress):
     return history
 
 def fit_one_cycle(
-    model, # A module, trained in place and left on the device of `dls`; or a list of them, trained at once
-    dls, # `DataLoaders` of `rating_dls`; or a list of them, one for each module
+    model, # A module, trained in place and left on the device of `dls`; or a list of modules, trained at once
+    dls, # `DataLoaders` from `rating_dls`; or a list of them, one for each module
     n_epoch:int, # Passes over the training rows
     lr_max:float, # Highest learning rate
-    wd:float=0.01, # Decoupled weight decay; biases of layers and norms are left out
-    wd_of:dict=None, # Another weight decay for parts of the model, such as `dict(head=0.3, user_bias=0)`
-    loss_func=None, # `(output, target) -> scalar`; None: `mse` or `cross_entropy`, by the targets of `dls`
-    seed=None, # Seed of batches and dropout, or a list, one for each module; None: torch's own state
+    wd:float=0.01, # Decoupled weight decay; layer biases and normalisation layers do not decay
+    wd_of:dict=None, # Different weight decay for parts of the model, such as `dict(head=0.3, user_bias=0)`
+    loss_func=None, # `(output, target) -> scalar`; None: `mse` or `cross_entropy`, depending on the targets of `dls`
+    seed=None, # Seed of batch order and dropout, or a list, one for each module; None: torch's global state
     div:float=25., # The learning rate starts at `lr_max/div`
-    div_final:float=1e5, # … and ends at `lr_max/div_final`
-    pct_start:float=0.25, # Share of steps that warm up
+    div_final:float=1e5, # The learning rate ends at `lr_max/div_final`
+    pct_start:float=0.25, # Share of steps in which the learning rate rises
     moms:tuple=(0.95, 0.85, 0.95), # Momentum at the start, at `pct_start` and at the end
-    valid_every:int=1, # Epochs between measurements of the validation loss; the last one is always measured
+    valid_every:int=1, # Epochs between measurements of the validation loss; the last epoch is always measured
     unknown:bool=True, # Whether to fit the rows of unknown ids at the end, see `fit_unknown`
     progress:bool=True, # Whether to show a progress bar
-) -> pd.DataFrame: # A row an epoch: epoch, train_loss, valid_loss, seconds; for a list member, too
-    """Trains by the one-cycle policy, step by step as fastai's `Learner.fit_one_cycle` does.
-    `train_loss` is smoothed as fastai does it, `valid_loss` is NaN where it is not measured,
-    and `seconds` count from the start. The keys of `wd_of` are parts of the parameters' names.
-    The rows of unknown ids are fitted in a `RatingModel` on loaders of `rating_dls`; the last `valid_loss` is with them.
-    A `seed` leaves torch's own state as it was.
-    Raises `FloatingPointError` when a loss is not finite, naming the step.
-    Interrupted, it leaves modules that work, with the weights that they had reached."""
+) -> pd.DataFrame: # One row per epoch: epoch, train_loss, valid_loss, seconds; for a list one per epoch and member
+    """Trains with the one-cycle policy, taking the same steps as fastai's `Learner.fit_one_cycle`.
+    `train_loss` is smoothed as in fastai. `valid_loss` is NaN for an epoch in which it is not measured.
+    `seconds` count from the start of training. The keys of `wd_of` are parts of the parameters' names.
+    The rows of unknown ids are fitted for a `RatingModel` trained on loaders from `rating_dls`.
+    The last `valid_loss` is measured after that.
+    With a `seed`, torch's global random state is left unchanged.
+    Raises `FloatingPointError` with the step's number if a loss is not finite.
+    After an interruption the modules still work, with the weights that they had reached."""
     if n_epoch < 1: raise ValueError(f'n_epoch must be at least 1, not {n_epoch}')
     if valid_every < 1: raise ValueError(f'valid_every must be at least 1, not {valid_every}')
     many = isinstance(model, (list, tuple))
