@@ -184,10 +184,21 @@ def processed(path):
     return nbformat.reads(nb2str(proc.nb), 4)
 
 
+def result_first(cells):
+    "A study computes its *In short* last; on its page this section comes first, before the first heading and the first code."
+    heads = [i for i, c in enumerate(cells) if c.cell_type == 'markdown' and c.source.startswith('## ')]
+    start = next((i for i in heads if cells[i].source.startswith('## In short')), None)
+    if start is None: return cells
+    end = next((i for i in heads if i > start), len(cells))
+    to = next(i for i, c in enumerate(cells) if i in heads or c.cell_type == 'code')
+    return cells[:to] + cells[start:end] + cells[to:start] + cells[end:]
+
+
 def finished(nb, page, names, folder):
     "Give a processed notebook what smalldocs needs beyond Quarto's options: links in the new names, pictures as files with their alt texts, captions of Markdown tables."
     up, with_modules = '../'*(len(page.parts) - 1), names | {m: f'{m}.html' for m in modules()}
     n = 0
+    nb.cells = result_first(nb.cells)
     for cell in nb.cells:
         if cell.cell_type == 'raw': cell.source = re.sub(r'^output-file:.*\n', '', cell.source, flags=re.M)
         if cell.cell_type == 'markdown': cell.source = linked(in_new_names(cell.source), up, with_modules, skip=page.with_suffix('.html').name)

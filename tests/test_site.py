@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
+import nbformat
 import pytest
 
 import build
@@ -236,6 +237,13 @@ def in_line(text):
     soup = BeautifulSoup(text, 'html.parser')
     build.in_line(soup.table)
     return soup
+
+
+def test_the_result_of_a_study_comes_first():
+    md, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    cells = [md('# A study'), md('Why.'), code('import x'), md('## The question'), code('1'), md('## In short\n'), code('2'), md('## Sources')]
+    assert [c.source for c in build.result_first(cells)] == ['# A study', 'Why.', '## In short\n', '2', 'import x', '## The question', '1', '## Sources']
+    assert build.result_first(cells[:5]) == cells[:5]
 
 
 def test_figures_stand_right_words_left_and_a_missing_value_is_a_dash():
