@@ -384,7 +384,7 @@ def similar(model, item, n, as_json):
 @_JSON
 @_debug
 def evaluate(model, data, as_json, **options):
-    "Evaluate a saved model on ratings, with every metric."
+    "Evaluate a saved model with every metric, on ratings that it was not trained on: name them with --data."
     from movielens_ce.evaluation import score
     from movielens_ce.metrics import METRICS
     rec = _load(model)

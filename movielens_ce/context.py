@@ -20,7 +20,7 @@ def _seconds(frame, column):
 
 def _refuse(bad):
     "Raises `ValueError` for the first of the `bad` times, if there are any."
-    for value in bad.head(1): raise ValueError(f'column {bad.name!r} must hold times in seconds: {value!r} is none')
+    for value in bad.head(1): raise ValueError(f'column {bad.name!r} must hold times in seconds, not {value!r}')
 
 def _shrunk_mean(keys, values, shrink):
     "Returns the mean of `values` for each key, shrunk towards 0 as if `shrink` zeros were added."

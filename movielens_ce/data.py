@@ -270,7 +270,7 @@ def _times(ratings):
     t = ratings.timestamp
     if not pd.api.types.is_datetime64_any_dtype(t): t = pd.to_numeric(t, errors='coerce')
     for value in ratings.timestamp[t.isna()].head(1):
-        raise ValueError(f'a split by time needs the time of each rating: {value!r} in column timestamp is none')
+        raise ValueError(f'a split by time needs the time of each rating: {value!r} in column timestamp is not a time')
     return t.to_numpy()
 
 def time_split(
@@ -599,7 +599,7 @@ def _plot_top_losses(x:_Decoded, y, its, outs, preds, losses, **kwargs):
 def _check_device(device):
     "Raises `ValueError` for a device that is unknown or not available."
     try: kind = torch.device(device or 'cpu').type
-    except RuntimeError: raise ValueError(f"device {device!r} is none: use 'cpu', 'cuda' or 'cuda:0'") from None
+    except RuntimeError: raise ValueError(f"unknown device {device!r}: use 'cpu', 'cuda' or 'cuda:0'") from None
     if kind == 'cuda' and not torch.cuda.is_available():
         raise ValueError(f"device={device!r} needs a GPU, and torch finds none here: "
                          "leave device out, or use device='cpu'")

@@ -67,7 +67,7 @@ def predict(
                          'fit_gaussian(model, a loader of held-out training rows)')
     if out.ndim == 2 and head is not None: raise ValueError('a model with a logit for each level takes no width')
     if out.ndim == 2: return Predictions(torch.from_numpy(out).softmax(dim=1).numpy(), y, dl.scale)
-    head = Gaussian(head, dl.scale) if isinstance(head, (int, float)) else head
+    head = Gaussian(float(head), dl.scale) if isinstance(head, (int, float, np.number)) else head
     probs = head.probs(out, dl.dataset.trained_rows)
     return Predictions(probs, y, dl.scale, getattr(head, 'width', None), out if head.keeps_mean else None)
 

@@ -113,7 +113,7 @@ class HeldOut:
     def __post_init__(self):
         if any(len(o) != len(self.points) for o in (self.x_cat, self.y, *self.hidden)):
             raise ValueError(f'{len(self.points)} predictions need as many pairs and ratings')
-        if not np.isfinite(self.points).all() or not len(self.points): raise ValueError('the predictions must be finite numbers, and some')
+        if not np.isfinite(self.points).all() or not len(self.points): raise ValueError('there must be at least one prediction, and all of them finite')
 
     def gaussian(self,
         scale:RatingScale, # The rating levels
@@ -228,7 +228,7 @@ class FittedHead:
         for name, column in self.module.moved.items():
             rows, n = x_cat[:, column], self.module.get_parameter(name).shape[0]
             if len(rows) and not 0 <= rows.min() <= rows.max() < n:
-                raise ValueError(f'the head knows the rows 0 to {n - 1} of {("users", "items")[column]}, not {rows.min()} to {rows.max()}')
+                raise ValueError(f'the head has rows 0 to {n - 1} of {("users", "items")[column]}, not {rows.min()} to {rows.max()}')
 
     def probs(self,
         points, # Predicted ratings, `[n]`

@@ -135,7 +135,7 @@ def _file_fault(file, known, n_lines):
     if n_lines and n != n_lines: return f'{file.name} has {n:,} lines, not {n_lines:,}'
     return '' if ends or n_lines else f'{file.name} ends within a line'
 
-def _no_zip(path): return path.is_file() and not zipfile.is_zipfile(path) and 'it is no zip file, or not a whole one'
+def _no_zip(path): return path.is_file() and not zipfile.is_zipfile(path) and 'it is not a zip file, or is incomplete'
 
 def movielens_fault(
     path, # A folder or a zip

@@ -109,9 +109,9 @@ def test_bad_data(tmp_path):
     assert 'no such folder' in refused('compare', '--data', tmp_path/'nowhere')
     assert 'no size of that name: use 100k, 1m, 10m, 20m, 25m, 32m, latest-small' in refused('compare', '--data', '2m')
     (tmp_path/'ml-1m.zip').write_bytes(b'not a zip')
-    for command in ('compare', 'data'): assert 'no zip file, or not a whole one' in refused(command, '--data', tmp_path/'ml-1m.zip')
+    for command in ('compare', 'data'): assert 'not a zip file, or is incomplete' in refused(command, '--data', tmp_path/'ml-1m.zip')
     (tmp_path/'r.csv').write_text(GOOD)
-    assert 'no zip file' in refused('data', '--data', tmp_path/'r.csv')
+    assert 'not a zip file' in refused('data', '--data', tmp_path/'r.csv')
     assert 'u.data is missing' in refused('compare', '--data', tmp_path)
     assert 'u.data is missing' in refused('data', '--data', tmp_path)
     (tmp_path/'r.parquet').write_bytes(b'not parquet')
@@ -243,7 +243,7 @@ def test_times_that_are_no_numbers_are_refused_before_any_training(tmp_path):
     lines = GOOD.splitlines()
     lines[-1] = '11,11,2,yesterday'
     (tmp_path/'r.csv').write_text('\n'.join(lines))
-    assert "'yesterday' is none" in refused('compare', '--data', tmp_path/'r.csv', '--models', 'dot,ordinal', '--out', tmp_path/'out')
+    assert "not 'yesterday'" in refused('compare', '--data', tmp_path/'r.csv', '--models', 'dot,ordinal', '--out', tmp_path/'out')
     assert not list((tmp_path/'out').rglob('*.npz'))
 
 
@@ -316,7 +316,7 @@ def test_compare_on_any_file(text, model, duplicates, data, tmp_path_factory):
 
 
 BAD_FOLDS = {'ua': (7, 'fold ua of these 7 ratings has no training rows'), '1': (2, 'fold 1 of these 2 ratings has no test rows'),
-             'time': (9, "'2001-01-01' in column timestamp is none"), 'random:0': (4, 'too few')}
+             'time': (9, "'2001-01-01' in column timestamp is not a time"), 'random:0': (4, 'too few')}
 
 
 @pytest.mark.parametrize('fold', BAD_FOLDS)

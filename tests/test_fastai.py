@@ -105,7 +105,7 @@ def test_a_metric_without_as_metric_is_told_so(made_up):
     assert accuracy(torch.tensor([1., 2]), [1, 3]) == .5                     # vectors are fine
 
 
-@pytest.mark.parametrize('device, says', [('cuda', 'needs a GPU'), ('tpu9', 'is none')])
+@pytest.mark.parametrize('device, says', [('cuda', 'needs a GPU'), ('tpu9', 'unknown device')])
 def test_a_device_that_is_not_there(made_up, device, says):
     if device == 'cuda' and torch.cuda.is_available(): pytest.skip('there is a GPU')
     with pytest.raises(ValueError, match=says): rating_dls(made_up, random_split(0, made_up), device=device)

@@ -180,7 +180,7 @@ def test_predict(trained, made_up):
     assert np.isfinite(rec.predict(strange).rating).all()
     some = made_up.head(3).assign(timestamp=[np.nan, 5, np.nan])                           # a time that is missing is no fault
     np.testing.assert_array_equal(rec.predict(some).iloc[[0, 2], 4:], rec.predict(some.drop(columns='timestamp')).iloc[[0, 2], 4:])
-    with pytest.raises(ValueError, match="'soon' is none"): rec.predict(made_up.head(2).assign(timestamp=['soon', 'late']))
+    with pytest.raises(ValueError, match="not 'soon'"): rec.predict(made_up.head(2).assign(timestamp=['soon', 'late']))
     with pytest.raises(ValueError, match='not on the scale'): trained['dot'].predictions(made_up.assign(rating=4.2))
     with pytest.raises(ValueError, match="no column 'item'"): rec.predict(made_up[['user']])
 
