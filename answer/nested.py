@@ -1,7 +1,8 @@
 """The settings of the arms of answer/plan.py, searched for each fold within its own training rows, so that no test row of a fold has a part in
 them.
 
-    python -m answer.nested                    u1-u5 and the two splits by time, all scores and losses, 16 trials each, on one core
+    python -m answer.nested                    u1-u5 and the two splits by time, all scores and losses, 16 trials each, on one core;
+                                               on u1-u5 also the other outputs of the dot product (answer/outputs.py)
     python -m answer.nested --jobs 2           on two
 
 Four fifths of a fold's training rows train a trial, one fifth scores it: a random one on u1-u5, the latest one where the split is by time, so that held-out
@@ -40,6 +41,8 @@ ENTRIES = {
     ('sets', 'mse'): replace(MODELS['implicit'], context=None), ('sets', 'ce'): MODELS['ordinal_ids'],
     ('time', 'mse'): MODELS['implicit'], ('time', 'ce'): MODELS['ordinal'],
 }
+OUTPUTS = dict(softmax='dot_softmax', hl_gauss='dot_hl_gauss', rps='dot_rps', line='dot_ce', ordered_line='dot_ce_ordered')      # other outputs of the dot product
+ENTRIES |= {('dot', output): MODELS[name] for output, name in OUTPUTS.items()}
 CRITERIA = 'rmse', 'nll'
 SPLITS = (*FOLDS, *OTHER_SPLITS)
 WORST = 10.                                                 # what a trial that diverges counts as
@@ -126,7 +129,8 @@ def search(fold, score, loss, n_trials, ratings):
 
 def main(folds, jobs):
     ratings = load_ml100k().ratings
-    tasks = [(f, s, l) for f in folds for s in SCORES for l in LOSSES if len(of(f, s, l)) < N_TRIALS]
+    tasks = [(f, s, l) for f in folds for s in SCORES for l in LOSSES] + [(f, 'dot', o) for f in folds if f in FOLDS for o in OUTPUTS]
+    tasks = [t for t in tasks if len(of(*t)) < N_TRIALS]
     joblib.Parallel(n_jobs=jobs)(joblib.delayed(search)(*t, N_TRIALS, ratings) for t in tasks)
 
 
