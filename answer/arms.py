@@ -62,15 +62,15 @@ def other_cuts(dls, build, moved_by, **options):
     return model
 
 
-def train(entry, ratings, splits, scale, seeds=SEEDS, **features):
+def train(entry, ratings, splits, scale, **features):
     "(a model for each seed, their loaders, seconds)."
     start = time.perf_counter()
     dls = rating_dls(ratings, splits, target=entry.target, bs=entry.bs, scale=scale, device='cpu', context=entry.context, **features)
     models = []
-    for s in seeds:
+    for s in SEEDS:
         torch.manual_seed(s)
         models.append(entry.make(dls))
-    fit_one_cycle(models, dls, entry.n_epoch, entry.lr, wd=entry.wd, wd_of=entry.wd_of, loss_func=entry.loss, seed=list(seeds), valid_every=entry.n_epoch,
+    fit_one_cycle(models, dls, entry.n_epoch, entry.lr, wd=entry.wd, wd_of=entry.wd_of, loss_func=entry.loss, seed=list(SEEDS), valid_every=entry.n_epoch,
                   progress=False)
     return models, dls, time.perf_counter() - start
 
@@ -78,11 +78,11 @@ def train(entry, ratings, splits, scale, seeds=SEEDS, **features):
 def points_of(model, entry, scale): return model if entry.target == 'rating' else Mean(model, scale)
 
 
-def out_of_fold(entry, ratings, rows, dls, seeds=SEEDS):
+def out_of_fold(entry, ratings, rows, dls):
     "A `HeldOut` of all training rows for each seed."
-    order, found = np.random.default_rng(0).permutation(rows), [[] for _ in seeds]
+    order, found = np.random.default_rng(0).permutation(rows), [[] for _ in SEEDS]
     for part in np.array_split(order, N_PARTS):
-        models, part_dls, _ = train(entry, ratings, (np.setdiff1d(rows, part), part), dls.scale, seeds)
+        models, part_dls, _ = train(entry, ratings, (np.setdiff1d(rows, part), part), dls.scale)
         for parts, model in zip(found, models): parts.append(held_out(points_of(model, entry, dls.scale), part_dls.valid))
     x_cat, y = dls.train_ds.of(ratings.iloc[order]).tensors[0].numpy(), ratings.rating.to_numpy(float)[order]
     def join(what): return np.concatenate(what)

@@ -113,7 +113,8 @@ class HeldOut:
     def __post_init__(self):
         if any(len(o) != len(self.points) for o in (self.x_cat, self.y, *self.hidden)):
             raise ValueError(f'{len(self.points)} predictions need as many pairs and ratings')
-        if not np.isfinite(self.points).all() or not len(self.points): raise ValueError('there must be at least one prediction, and all of them finite')
+        if not np.isfinite(self.points).all() or not len(self.points):
+            raise ValueError('there must be at least one prediction, and all of them finite')
 
     def gaussian(self,
         scale:RatingScale, # The rating levels
