@@ -198,7 +198,7 @@ def finished(nb, page, names, folder):
     "Give a processed notebook what smalldocs needs beyond Quarto's options: links in the new names, pictures as files with their alt texts, captions of Markdown tables."
     up, with_modules = '../'*(len(page.parts) - 1), names | {m: f'{m}.html' for m in modules()}
     n = 0
-    nb.cells = result_first(nb.cells)
+    if page.parts[0] == 'studies': nb.cells = result_first(nb.cells)
     for cell in nb.cells:
         if cell.cell_type == 'raw': cell.source = re.sub(r'^output-file:.*\n', '', cell.source, flags=re.M)
         if cell.cell_type == 'markdown': cell.source = linked(in_new_names(cell.source), up, with_modules, skip=page.with_suffix('.html').name)
