@@ -201,8 +201,8 @@ class SetEmbedding(Module):
         n_factors:int, # Length of the vectors
     ):
         self.weight = nn.Parameter(Embedding(n_members, n_factors).weight.detach())
-        owner, member = torch.unique(pairs.cpu(), dim=0).T
-        self.register_buffer('key', owner*n_members + member)
+        owner, member = pairs.cpu().T
+        self.register_buffer('key', torch.unique(owner*n_members + member))
         self.shape, self._made = (n_owners, n_members), None
 
     def __getstate__(self): return self.__dict__ | dict(_made=None)      # a copy or a pickle makes its own bags
