@@ -193,7 +193,7 @@ class Metric:
     def label(self) -> str: # Heading, unit and direction
         "The label of an axis that shows the metric."
         units = {'rating': ' (rating units)', 'rating²': ' (squared rating units)', 'nats': ' (nats)'}
-        better = 'more' if self.greater_is_better else 'less'
+        better = 'higher' if self.greater_is_better else 'lower'
         return f'{self.heading}{units.get(self.unit, "")}, {better} is better'
 
     def _predicted(self, pred):
