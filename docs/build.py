@@ -19,7 +19,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, NavigableString
 from smalldocs.notebook import ANSI, cell_options, fence_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -430,6 +430,74 @@ def improve(text, folder):
     return soup
 
 
+MORE_NAMES = {                                         # of the glossary's terms, besides those that stand in it
+    'u1 to u5': ['u1–u5', 'u1', 'u2', 'u3', 'u4', 'u5'], 'Held-out rows': ['held-out training rows', 'rows held out', 'rows that were held out'],
+    'Logits': ['logit'], 'probit': ['ordered probit'], 'MSE': ['mean squared error'], 'RMSE': ['root mean squared error'],
+    'NLL': ['negative log-likelihood'], 'nats': ['nat'], 'Calibration': ['calibrated'],
+    'Prediction set': ['sets of neighbouring levels'], "Holm's correction": ["Holm's method"], 'Search': ['searches']}
+ORDINARY = {                                           # where the same words mean something else, on every page or on one
+    '': ['are level with', 'below the level', 'fold the', 'cuts it', 'to score', 'should score', 'scores every', 'scores it', 'History and Context',
+         'that score', 'nonconformity score', 'member of a list', 'value for each member'],
+    'scores.html': ['member', 'members'], 'studies/every_model.html': ['scores'], 'studies/top_50_for_every_user.html': ['score', 'scores']}
+NO_PROSE = ('header, nav, h1, h2, h3, h4, h5, h6, pre, code, a, table, figure, figcaption, button, summary, math, script, style, '
+            '.cell-output:not(.cell-output-markdown)')
+
+
+def same(name):
+    "A name as it is looked up, whatever its case, hyphens and apostrophe."
+    return re.sub(r'[\s-]+', ' ', name.replace('’', "'")).lower()
+
+
+def named(term, place, others=()):
+    "The names of a term, in the singular and the plural, each with the term and its place."
+    return {name + s: (term, *place) for name in (term, *others) for s in ('', 's')} | {name: (term, *place) for name in MORE_NAMES.get(term, [])}
+
+
+def entries(soup):
+    """Give the entries of the glossary ids; the names of its terms are returned: {name: (term, id, first sentence)}. An entry begins with its terms in bold and with other
+    names of the first one. Terms in italics belong to it, too, unless they have an entry of their own."""
+    def split(text): return [t for t in re.split(r',? (?:and|or|also called) |, ', text.replace('’', "'")) if t]
+    bold, italic = {}, {}
+    for p in soup.select('main p:has(> strong:first-child)'):
+        head, text = re.sub(r'\s+', ' ', p.get_text()).split('. ', 1)
+        first, *more = split(p.strong.get_text())
+        p['id'] = re.sub(r'\W+', '-', first.lower())
+        sentence = re.match(r'.*?[.?](?= |$)', text)[0]
+        place = p['id'], re.sub(r'\\[()]| \([A-Z][^)]*\)', '', sentence)                            # without the marks of maths and without references
+        bold |= named(first, place, split(head.removeprefix(p.strong.get_text())))
+        for term in more: bold |= named(term, place)
+        for e in p.select('em'): italic |= named(e.get_text(), place)
+    return italic | bold
+
+
+def any_of(names):
+    "A pattern for names in a text, the longest first. NLL and the like are no names in small letters."
+    def one(name):
+        text = re.sub(r'\\?[ -]', r'[\\s-]+', re.escape(name)).replace("'", "['’]")
+        return text if re.search('[A-Z]{2}', name) else f'(?i:{text})'
+    return re.compile(rf'(?<![\w-])(?:{"|".join(one(name) for name in sorted(names, key=len, reverse=True))})(?![\w-])')
+
+
+def link_terms(soup, terms, href):
+    "Link each term of the glossary where the prose of a page first uses it."
+    terms = terms | {name: None for page in ('', href) for name in ORDINARY.get(page, [])}
+    pattern, meant = any_of(terms), {same(name): term for name, term in terms.items()}
+    glossary = posixpath.relpath('glossary.html', posixpath.dirname(href))
+    seen, other = {None}, {id(e) for e in soup.main.select(NO_PROSE)}
+    for text in soup.main.find_all(string=True):
+        if type(text) is not NavigableString or not text.find_parent(['p', 'li']) or any(id(e) in other for e in text.parents): continue
+        parts, end = [], 0
+        for m in pattern.finditer(text):
+            term = meant[same(m[0])]
+            if term in seen: continue
+            seen.add(term)
+            a = soup.new_tag('a', attrs={'class': 'term', 'href': f'{glossary}#{term[1]}', 'title': term[2]})
+            a.string = m[0]
+            parts += [text[end:m.start()], a]
+            end = m.end()
+        if parts: text.replace_with(*parts, text[end:])
+
+
 def search_entries(soup, href):
     "What search finds of a page: the prose and tables under each heading, without code, and maths as an ellipsis."
     main = soup.select_one('main')
@@ -489,10 +557,13 @@ def build(out=OUT, folder=STAGE):
     site = smalldocs(folder, quiet=True)
     for css in (out/'site_libs/themes').rglob('*.css'): css.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', css.read_text()))      # fonts from elsewhere
     (script := out/'site_libs/smalldocs.js').write_text(changed(script.read_text()))
-    found = []
+    found, glossary = [], out/'glossary.html'
+    terms = entries(soup := BeautifulSoup(glossary.read_text(), 'html.parser'))
+    glossary.write_text(str(soup))
     for page in (out/p.out for p in site.pages.values()):
         href = str(page.relative_to(out))
         soup = improve(page.read_text(), page.parent)
+        if not href.startswith(('source/', 'glossary', 'changelog')): link_terms(soup, terms, href)
         page.write_text(str(soup))
         if not href.startswith('source/'): found += search_entries(soup, href)
     (out/'search.json').write_text(json.dumps(found, ensure_ascii=False))

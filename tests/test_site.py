@@ -4,6 +4,7 @@ import functools
 import http.server
 import inspect
 import json
+import re
 import shutil
 import statistics
 import threading
@@ -233,6 +234,21 @@ def test_theme_is_kept(opened):
     assert page.evaluate("document.documentElement.classList.contains('quarto-dark')")
 
 
+@pytest.mark.parametrize('scheme', ['light', 'dark'])
+def test_a_term_of_the_glossary_looks_like_the_text_around_it_and_shows_where_the_keyboard_is(scheme, opened):
+    page = opened('index.html', color_scheme=scheme)
+    term, style = page.locator('main a.term').first, '(e, [name, up]) => getComputedStyle(up ? e.parentElement : e)[name]'
+    def same_colour(): return term.evaluate(style, ['color', False]) == term.evaluate(style, ['color', True])
+    assert same_colour() and term.evaluate(style, ['textDecorationStyle', False]) == 'dotted'
+    term.focus()
+    page.keyboard.press('Shift+Tab')
+    page.keyboard.press('Tab')
+    assert term.evaluate('e => e === document.activeElement') and term.evaluate(style, ['outlineWidth', False]) == '3px'
+    page.emulate_media(media='print', color_scheme=scheme)
+    page.evaluate('document.activeElement.blur()')
+    assert same_colour() and term.evaluate(style, ['textDecorationLine', False]) == 'none'
+
+
 def in_line(text):
     soup = BeautifulSoup(text, 'html.parser')
     build.in_line(soup.table)
@@ -278,6 +294,43 @@ def test_a_long_line_of_code_is_marked_with_its_indentation():
     assert [e['style'] for e in code.select('.long')] == ['--indent: 8ch'] and len(code.select('.st')) == 2
 
 
+GLOSSARY = """<main><p><strong>Cumulative logit</strong>, also called ordered logit or proportional odds. The line has \\(K-1\\) <em>cuts</em> (<a>Heads</a>). A <em>probit</em> is like it.</p>
+    <p><strong>Cross-entropy, NLL and nats</strong>. A
+    loss. More.</p><p>Other text.</p><p><strong>Cuts</strong>. Borders between levels.</p></main>"""
+
+
+def test_an_entry_of_the_glossary_has_an_id_and_its_terms_have_names():
+    soup = BeautifulSoup(GLOSSARY, 'html.parser')
+    found = build.entries(soup)
+    assert [p.get('id') for p in soup.select('p')] == ['cumulative-logit', 'cross-entropy', None, 'cuts']
+    for name in ('Cumulative logit', 'ordered logit', 'proportional odds', 'cumulative logits'):
+        assert {build.same(k): v for k, v in found.items()}[name.lower()] == ('Cumulative logit', 'cumulative-logit', 'The line has K-1 cuts.')
+    assert found['probit'] == found['ordered probit'] == ('probit', 'cumulative-logit', 'The line has K-1 cuts.')
+    assert found['nat'] == ('nats', 'cross-entropy', 'A loss.') and found['Cuts'][1] == 'cuts'
+
+
+def linked_terms(text, page='studies/a.html'):
+    "A page with its terms linked, and what is linked to where."
+    soup, before = BeautifulSoup(f'<main>{text}</main>', 'html.parser'), BeautifulSoup(text, 'html.parser').get_text()
+    build.link_terms(soup, build.entries(BeautifulSoup(GLOSSARY, 'html.parser')), page)
+    assert soup.get_text() == before, 'the text has changed'
+    return [(a.get_text(), a['href']) for a in soup.select('a.term')]
+
+
+def test_a_term_is_linked_once_where_prose_first_uses_it():
+    assert linked_terms('<p>The NLL in nats: <b>NLL</b> of cross-\nentropy.</p><li>A nat.</li>') == [
+        ('NLL', '../glossary.html#cross-entropy'), ('nats', '../glossary.html#cross-entropy'), ('cross-\nentropy', '../glossary.html#cross-entropy')]
+    assert linked_terms('<p>Cumulative logits have cuts.</p>', 'a.html') == [('Cumulative logits', 'glossary.html#cumulative-logit'), ('cuts', 'glossary.html#cuts')]
+
+
+@pytest.mark.parametrize('text', ['<h2>NLL</h2>', '<p><code>NLL</code></p>', '<p><a href="x">NLL</a></p>', '<pre>NLL</pre>', '<table><td><p>NLL</p></td></table>', '<nav><li>NLL</li></nav>',
+    '<figure><figcaption><p>NLL</p></figcaption></figure>', '<div class="cell-output"><p>NLL</p></div>', '<p><math><mi>NLL</mi></math></p>', '<header><p>NLL</p></header>', '<div>NLL</div>',
+    '<p>nll, NLLoss, x-NLL, NLL-x, haircuts; a phrase cuts it</p>', '<p><!-- NLL --></p>'])
+def test_other_text_is_not_linked_to_the_glossary(text):
+    assert not linked_terms(text)
+    assert linked_terms(text + '<div class="cell-output cell-output-markdown"><p>NLL</p></div>') == [('NLL', '../glossary.html#cross-entropy')]
+
+
 @functools.lru_cache
 def pages_of(folder): return {str(p.relative_to(folder)): BeautifulSoup(p.read_text(), 'html.parser') for p in folder.rglob('*.html')}
 
@@ -293,6 +346,30 @@ def test_links_and_anchors_resolve(site):
             assert (site[0]/target).exists(), f'{name}: {a["href"]}'
             assert not anchor or target not in ids or unquote(anchor) in ids[target], f'{name}: {a["href"]}'
     assert not site[1], 'smalldocs warns'
+
+
+def test_every_entry_of_the_glossary_has_an_anchor_of_its_own_and_pages_that_link_it(site):
+    pages = pages_of(site[0])
+    glossary, ids = pages['glossary.html'], [e['id'] for e in pages['glossary.html'].select('[id]')]
+    entries = [p.get('id') for p in glossary.select('main p:has(> strong)')]
+    assert len(entries) > 25 and all(entries) and all(ids.count(e) == 1 for e in entries)
+    assert {a['href'].split('glossary.html#')[1] for soup in pages.values() for a in soup.select('a.term')} == set(entries)
+
+
+def test_pages_link_terms_in_prose_alone(site):
+    for name, soup in pages_of(site[0]).items():
+        terms = soup.select('a.term')
+        assert not terms or not name.startswith(('source/', 'glossary', 'changelog')), name
+        assert not [a for a in terms if a.find_parent(re.compile('^(h[1-6]|a|code|pre|table|nav|header|figcaption|button|math)$')) or not a.find_parent(['p', 'li'])], name
+        assert len({a.get_text().lower() for a in terms}) == len(terms) and all(a['title'].endswith(('.', '?')) for a in terms), name
+
+
+@pytest.mark.parametrize('path, word', [('studies/which_loss_wins.html', 'NLL'), ('studies/which_loss_wins.html', 'strangers'),
+    ('studies/million.html', 'implicit sets'), ('studies/plan.html', 'Holm’s method'), ('index.html', 'nats')])
+def test_a_page_links_a_term_where_it_first_uses_it(path, word, site):
+    main = pages_of(site[0])[path].main
+    first = next(t for t in main.find_all(string=re.compile(rf'\b{word}\b')) if t.find_parent(['p', 'li']) and not t.find_parent(['header', 'table', 'figure', 'code', 'pre']))
+    assert first.parent.get('class') == ['term'] and [a.get_text() for a in main.select('a.term')].count(word) == 1
 
 
 def test_nothing_comes_from_elsewhere(site):
