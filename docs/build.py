@@ -264,16 +264,17 @@ def present(menu, folder):
 def stage(folder, out):
     "Fill `folder` with what smalldocs reads."
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(NBS, folder, ignore=shutil.ignore_patterns('*.ipynb', '.*', '__pycache__', 'results'))
+    shutil.copytree(NBS, folder, ignore=shutil.ignore_patterns('*.ipynb', '*.lua', '.*', '__pycache__', 'results'))
     names = addresses()
     for path in notebooks():
         page = page_name(path)
         (folder/page).parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(finished(processed(NBS/path), page, names, folder), folder/page)
-    changes = folder/'changelog.qmd'
-    changes.write_text(changes.read_text().replace('{{< include ../CHANGELOG.md >}}', linked((ROOT/'CHANGELOG.md').read_text(), '', names)))
     (folder/'source').mkdir()
     for module in modules(): (folder/'source'/f'{module}.md').write_text(source_page(ROOT/PACKAGE/f'{module}.py'))
+    options = yaml.safe_load((folder/'_quarto.yml').read_text())
+    options.pop('filters')                                         # they are for Quarto: smalldocs has no cells around headings
+    (folder/'_quarto.yml').write_text(yaml.safe_dump(options, sort_keys=False))
     menu = yaml.safe_load(in_new_names((folder/'sidebar.yml').read_text()))
     (folder/'sidebar.yml').write_text(yaml.safe_dump(present(menu, folder), sort_keys=False))
     project = import_module('nbdev.config').get_config(ROOT)
@@ -410,6 +411,8 @@ def menus(soup):
         a['class'] = [*a['class'], 'plain']
         if 'title' in a.attrs: a['aria-label'] = a['title']
         if 'data-bs-target' in a.attrs: a['aria-controls'] = a['data-bs-target'][1:]
+    for head in soup.select('#quarto-sidebar a[href=""]'):                                             # the name of a group of pages, which leads nowhere
+        head.name, head.attrs = 'span', {'class': 'sidebar-group'}
     for toggle in soup.select('#quarto-sidebar .sidebar-item-toggle'):
         head = toggle.find_previous_sibling()
         toggle['aria-label'] = f'Pages of {head.get_text(strip=True)}'

@@ -18,7 +18,7 @@ import build
 from bs4 import BeautifulSoup
 from filelock import FileLock
 
-PAGES = sorted([str(build.page_name(p).with_suffix('.html')) for p in build.notebooks()] + ['changelog.html'] + [f'source/{m}.html' for m in build.modules()])
+PAGES = sorted([str(build.page_name(p).with_suffix('.html')) for p in build.notebooks()] + [f'source/{m}.html' for m in build.modules()])
 pytestmark = pytest.mark.slow(3)
 FLAGS = '--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
 
@@ -397,6 +397,7 @@ def test_menu_lists_every_page_once_in_order(site):
     assert menu[menu.index('library.html') + 1:-2] == [f'{m}.html' for m in FLOW]
     heads = [s.get_text(strip=True) for s in home.select('.sidebar-item-section > .sidebar-item-container .sidebar-link')]
     assert heads == ['Studies', 'Guides', 'Library']
+    assert [s.get_text() for s in home.select('#quarto-sidebar .sidebar-group')] == ['Data', 'Models', 'Training', 'Scoring', 'Comparing', 'Using a model']
 
 
 def test_every_page_says_what_is_on_it(site):
