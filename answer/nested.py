@@ -25,7 +25,7 @@ import torch
 from filelock import FileLock
 
 from answer.plan import FOLDS, LOSSES, N_TRIALS, OTHER_SPLITS, SCORES
-from answer.search import BOOK, SIZES, suggest
+from answer.search import BOOK, SIZES, suggest, with_best
 from movielens_ce.comparison import fit_entry, make_fold
 from movielens_ce.data import hold_out, load_ml100k, time_split, user_time_split
 from movielens_ce.evaluation import predict
@@ -87,9 +87,7 @@ def settings(fold, score, loss, criterion='rmse'):
     "The entry of a score and a loss with the best settings that the search of this fold found."
     found = of(fold, score, loss)
     if len(found) < N_TRIALS: raise ValueError(f'{len(found)} of {N_TRIALS} trials of {score}, {loss} on fold {fold}: run python -m answer.nested')
-    best = found.loc[found[criterion].idxmin()]
-    return replace(one(score, loss), lr=best.lr, wd=best.wd, wd_of=json.loads(best.wd_of), n_epoch=int(best.n_epoch), bs=int(best.bs),
-                   options=json.loads(best.options))
+    return with_best(one(score, loss), found, criterion)
 
 
 def inner(fold, ratings):

@@ -38,7 +38,8 @@ from movielens_ce.registry import MODELS
 from movielens_ce.runs import atomic_write
 
 RESULTS = Path(__file__).parent/'results'
-SETS = [m for m, e in MODELS.items() if e.score == 'implicit']
+ENTRIES = MODELS | dict(implicit_ids=replace(MODELS['implicit'], context=None))          # the last for answer/million_arms.py
+SETS = [m for m, e in ENTRIES.items() if e.score == 'implicit']
 BOOK = dict(lr=5e-3, wd=0.1, wd_head=0.1, n_epoch=5, bs=64, n_factors=50, n_act=100)
 BY_HAND = dict(lr=0.01, wd=2., wd_head=0.3, n_epoch=20, bs=2048, n_factors=64, dropout=0.3)
 ATTEMPT = BOOK | dict(lr=1.2e-3, wd=0.01)
@@ -63,8 +64,9 @@ SIZES = {
     '100k': Size([m for m, e in MODELS.items() if e.source == 'searched'], RESULTS/'tuning.csv', 16,
                  dict(implicit=[32, 64, 96], dot=[10, 20, 50, 100], nn=[50, 100, 200]),
                  dict(implicit=[512, 1024, 2048], dot=[64, 512, 2048], nn=[64, 512, 2048]), first_trial),
-    '1m': Size(['dot', 'dot_ordinal', 'implicit', 'ordinal_ids'], RESULTS/'tuning-1m.csv', 8,
-               dict(implicit=[64, 128], dot=[50, 100, 200]), dict(implicit=[8192, 16384], dot=[512, 2048, 8192]),
+    '1m': Size(['dot', 'dot_ordinal', 'implicit', 'ordinal_ids', 'nn', 'nn_ordinal', 'implicit_ids'], RESULTS/'tuning-1m.csv', 8,
+               dict(implicit=[64, 128], dot=[50, 100, 200], nn=[50, 100, 200]),
+               dict(implicit=[8192, 16384], dot=[512, 2048, 8192], nn=[512, 2048, 8192]),
                lambda name: BY_HAND_1M if name in SETS else BOOK_1M),
 }
 
@@ -117,18 +119,24 @@ def search(name, size, n_trials, ratings, splits, say=print):
     for row in before.itertuples():
         params = json.loads(row.params)
         fixed = optuna.trial.FixedTrial(params)
-        suggest(fixed, MODELS[name], size)
+        suggest(fixed, ENTRIES[name], size)
         study.add_trial(optuna.trial.create_trial(params=params, distributions=fixed.distributions, value=min(row.value, 10.)))
     if not len(before): study.enqueue_trial(size.first(name))
     def objective(trial):
-        settings = suggest(trial, MODELS[name], size)
-        v, seconds = value(replace(MODELS[name], n_members=1, **settings), ratings, splits)
+        settings = suggest(trial, ENTRIES[name], size)
+        v, seconds = value(replace(ENTRIES[name], n_members=1, **settings), ratings, splits)
         as_text = {k: json.dumps(s) if isinstance(s, dict) else s for k, s in settings.items()}
         row = dict(model=name, trial=trial.number, value=v, seconds=round(seconds, 1), **as_text, params=json.dumps(trial.params))
         say(*(f'{k}={s:.4g}' if isinstance(s, float) else f'{k}={s}' for k, s in row.items()), flush=True)
         add(size, row)
         return min(v, 10.)
     study.optimize(objective, n_trials=n_trials - len(before))
+
+
+def with_best(entry, trials, by='value'):
+    "An entry with the settings of the best of some trials."
+    best = trials.loc[trials[by].idxmin()]
+    return replace(entry, lr=best.lr, wd=best.wd, wd_of=json.loads(best.wd_of), n_epoch=int(best.n_epoch), bs=int(best.bs), options=json.loads(best.options))
 
 
 def done(size, name):
