@@ -62,15 +62,15 @@ def other_cuts(dls, build, moved_by, **options):
     return model
 
 
-def train(entry, ratings, splits, scale, **features):
+def train(entry, ratings, splits, scale, seeds=SEEDS, **features):
     "(a model for each seed, their loaders, seconds)."
     start = time.perf_counter()
     dls = rating_dls(ratings, splits, target=entry.target, bs=entry.bs, scale=scale, device='cpu', context=entry.context, **features)
     models = []
-    for s in SEEDS:
+    for s in seeds:
         torch.manual_seed(s)
         models.append(entry.make(dls))
-    fit_one_cycle(models, dls, entry.n_epoch, entry.lr, wd=entry.wd, wd_of=entry.wd_of, loss_func=entry.loss, seed=list(SEEDS), valid_every=entry.n_epoch,
+    fit_one_cycle(models, dls, entry.n_epoch, entry.lr, wd=entry.wd, wd_of=entry.wd_of, loss_func=entry.loss, seed=list(seeds), valid_every=entry.n_epoch,
                   progress=False)
     return models, dls, time.perf_counter() - start
 
@@ -78,11 +78,11 @@ def train(entry, ratings, splits, scale, **features):
 def points_of(model, entry, scale): return model if entry.target == 'rating' else Mean(model, scale)
 
 
-def out_of_fold(entry, ratings, rows, dls):
+def out_of_fold(entry, ratings, rows, dls, seeds=SEEDS):
     "A `HeldOut` of all training rows for each seed."
-    order, found = np.random.default_rng(0).permutation(rows), [[] for _ in SEEDS]
+    order, found = np.random.default_rng(0).permutation(rows), [[] for _ in seeds]
     for part in np.array_split(order, N_PARTS):
-        models, part_dls, _ = train(entry, ratings, (np.setdiff1d(rows, part), part), dls.scale)
+        models, part_dls, _ = train(entry, ratings, (np.setdiff1d(rows, part), part), dls.scale, seeds)
         for parts, model in zip(found, models): parts.append(held_out(points_of(model, entry, dls.scale), part_dls.valid))
     x_cat, y = dls.train_ds.of(ratings.iloc[order]).tensors[0].numpy(), ratings.rating.to_numpy(float)[order]
     def join(what): return np.concatenate(what)
@@ -95,14 +95,14 @@ def fit_head(head, held, dls):
     return fit_cuts(held, dls.scale, (dls.n_users, dls.n_items), MOVED_BY[head])
 
 
-def digest(entry, arm): return definition(entry.definition, str(arm), SEEDS, N_PARTS, fit_cuts, fit_user_widths, Gaussian, TimeContext)
+def digest(entry, arm, seeds=SEEDS): return definition(entry.definition, str(arm), seeds, N_PARTS, fit_cuts, fit_user_widths, Gaussian, TimeContext)
 
 
 class Task:
-    "The arms of one score and loss on one fold, or one piece of knowledge."
-    def __init__(self, fold, score, loss, knows=''):
-        self.fold, self.score, self.loss, self.knows = fold, score, loss, knows
-        self.entry = settings(fold, score, loss, 'nll' if knows == BY_NLL else 'rmse')
+    "The arms of one score and loss on one fold, or one piece of knowledge. `entry` None: with the settings that the search of the fold found."
+    def __init__(self, fold, score, loss, knows='', entry=None, seeds=SEEDS):
+        self.fold, self.score, self.loss, self.knows, self.seeds = fold, score, loss, knows, seeds
+        self.entry = entry or settings(fold, score, loss, 'nll' if knows == BY_NLL else 'rmse')
         if knows in LOOK: self.entry = replace(self.entry, context=partial(TimeContext, look=LOOK[knows]))
 
     def arms(self):
@@ -115,8 +115,8 @@ class Task:
             path = run_path(out, name_of(arm), self.fold, seed)
             if not path.exists(): return False
             run = load_run(path)
-            return run.definition == digest(self.entry, arm) and run.data == data
-        return all(ok(a, s) for a in self.arms() for s in SEEDS)
+            return run.definition == digest(self.entry, arm, self.seeds) and run.data == data
+        return all(ok(a, s) for a in self.arms() for s in self.seeds)
 
     def run(self, out, ml):
         torch.set_num_threads(1)
@@ -127,24 +127,24 @@ class Task:
         def keep(arm, seed, pred, seconds):
             row = dict(model=name_of(arm), fold=self.fold, seed=seed, n_test=len(pred), **score(pred), train_seconds=seconds, **self.entry.settings,
                        version=__version__)
-            save_run(Run(row, pred, pd.DataFrame(), splits[1], data, digest(self.entry, arm)), out)
-        models, dls, seconds = train(self.entry, ratings, splits, scale, **features)
+            save_run(Run(row, pred, pd.DataFrame(), splits[1], data, digest(self.entry, arm, self.seeds)), out)
+        models, dls, seconds = train(self.entry, ratings, splits, scale, self.seeds, **features)
         for arm in self.arms():
             if arm.fitted == 'after': continue
             if arm.head == 'both_cuts': fitted, spent = models, seconds
             else:
                 build = partial(other_cuts, build=self.entry.build, moved_by=MOVED_BY[arm.head])
-                fitted, _, spent = train(replace(self.entry, build=build), ratings, splits, scale)
-            for seed, model in zip(SEEDS, fitted): keep(arm, seed, predict(model, dls.valid), spent/len(SEEDS))
+                fitted, _, spent = train(replace(self.entry, build=build), ratings, splits, scale, self.seeds)
+            for seed, model in zip(self.seeds, fitted): keep(arm, seed, predict(model, dls.valid), spent/len(self.seeds))
         if self.knows: return
         start = time.perf_counter()
-        held = out_of_fold(self.entry, ratings, splits[0], dls)
+        held = out_of_fold(self.entry, ratings, splits[0], dls, self.seeds)
         spent = seconds + time.perf_counter() - start
-        for seed, model, h in zip(SEEDS, models, held):
+        for seed, model, h in zip(self.seeds, models, held):
             for arm in (a for a in self.arms() if a.fitted == 'after'):
                 start = time.perf_counter()
                 head = fit_head(arm.head, h, dls)
-                keep(arm, seed, predict(points_of(model, self.entry, scale), dls.valid, head), spent/len(SEEDS) + time.perf_counter() - start)
+                keep(arm, seed, predict(points_of(model, self.entry, scale), dls.valid, head), spent/len(self.seeds) + time.perf_counter() - start)
         print(self.fold, self.score, self.loss, f'{spent:.0f} s', flush=True)
 
 

@@ -8,6 +8,7 @@ arm_intervals.csv each arm on u1-u5: value, interval, 10,000 draws
 described.csv     differences that were not planned: every head against one width, likelihood against squared error with each head; 10,000 draws, no tests
 pit.csv           the PIT of each arm, in tenths, over folds and seeds
 ensembles.csv     a row for each arm and split: the metrics of the average prediction of its three seeds
+arm_groups.csv    some arms on the split by one date: metrics by how many training ratings the user has, and the film, means over seeds
 sets.csv          sets of levels with a promised coverage, tuned on one random half of each fold's test rows and measured on the other, by how much the user has rated
 """
 import argparse
@@ -23,12 +24,13 @@ from answer.tables import counts, ranges
 from movielens_ce.data import load_ml100k
 from movielens_ce.evaluation import Predictions, score
 from movielens_ce.runs import atomic_write, fingerprint, kept_runs, load_run
-from movielens_ce.statistics import CrossedLosses, adaptive_calibration_error, holm, intervals, level_sets, paired_differences, pit
+from movielens_ce.statistics import CrossedLosses, adaptive_calibration_error, holm, intervals, level_sets, paired_differences, pit, score_by
 
 RESULTS = Path(__file__).parent.parent/'nbs/results'
 METRICS = 'rmse', 'mae', 'accuracy', 'nll'
 IN_SETS = 'dot-mse-width-after', 'dot-mse-both_cuts-after', 'dot-ce-both_cuts-trained', 'sets-ce-both_cuts-trained'
 COVERAGES = .8, .9
+IN_GROUPS = [f'{score}-{rest}' for score in ('dot', 'sets') for rest in ('mse-width-after', 'mse-both_cuts-after', 'ce-both_cuts-after', 'ce-both_cuts-trained')]
 
 
 def planned(losses):
@@ -74,6 +76,12 @@ def of_sets(run, n_user):
         yield pd.DataFrame(dict(promised=coverage, group=ranges(n_user[~halves], [0, 20, 50, 100, 200]), covered=covered, size=sets.sum(1)))
 
 
+def of_groups(run, n_user, n_item):
+    "The metrics of one run for people and films with few and with many training ratings."
+    for by, group in dict(user=ranges(n_user, [0, 1, 20]), film=ranges(n_item, [0, 1, 10])).items():
+        yield score_by(run.pred, group)[['rows', *METRICS]].rename_axis('group').reset_index().assign(model=run.row['model'], by=by)
+
+
 def averaged(preds):
     "The average of several models' predictions for the same rows."
     first = preds[0]
@@ -91,8 +99,8 @@ def read(out, ratings):
 
 
 def tables(out, ratings):
-    known = {f: counts(ratings, f)[0] for f in FOLDS}
-    rows, together, pits, sets, seeds = [], [], defaultdict(list), defaultdict(list), defaultdict(list)
+    known = {f: counts(ratings, f) for f in (*FOLDS, 'time')}
+    rows, together, groups, pits, sets, seeds = [], [], [], defaultdict(list), defaultdict(list), defaultdict(list)
     def on_folds():
         for run in read(out, ratings):
             model, fold, n = run.row['model'], run.row['fold'], len(run.pred)
@@ -102,14 +110,16 @@ def tables(out, ratings):
             if len(seeds[model, fold]) == len(SEEDS):
                 of_all = score(averaged(seeds.pop((model, fold))))
                 together.append(dict(model=model, fold=fold, members=len(SEEDS)) | {m: of_all[m] for m in METRICS})
+            if fold == 'time' and model in IN_GROUPS: groups.extend(of_groups(run, *known[fold]))
             if fold not in FOLDS: continue
             pits[model].append(pit(run.pred))
-            if model in IN_SETS: sets[model] += list(of_sets(run, known[fold]))
+            if model in IN_SETS: sets[model] += list(of_sets(run, known[fold][0]))
             yield model, fold, ratings.iloc[run.rows], run.pred
     losses = CrossedLosses.from_runs(on_folds(), METRICS)
     names = list(losses.rows['nll'])
     yield 'arms', pd.DataFrame(rows)
     yield 'ensembles', pd.DataFrame(together)
+    yield 'arm_groups', pd.concat(groups).groupby(['model', 'by', 'group'], sort=False).mean().reset_index()
     yield 'pit', pd.DataFrame({m: np.mean(p, axis=0) for m, p in pits.items()}).T.rename_axis('model').reset_index()
     by_group = {m: pd.concat(s).groupby(['promised', 'group']).agg(covered=('covered', 'mean'), size=('size', 'mean'), n=('size', 'size')) for m, s in sets.items()}
     yield 'sets', pd.concat(by_group, names=['model']).reset_index()
@@ -121,8 +131,9 @@ def tables(out, ratings):
                                   for m in METRICS])
 
 
-def main(out):
-    for name, table in tables(out, load_ml100k().ratings):
+def write(tables):
+    "Writes (name, table) to nbs/results, numbers to six decimals."
+    for name, table in tables:
         rounded = table.round({c: 6 for c in table.select_dtypes('float').columns})
         atomic_write(RESULTS/f'{name}.csv', lambda tmp: rounded.to_csv(tmp, index=False))
         print(f'{name}.csv: {len(table)} rows', flush=True)
@@ -131,4 +142,4 @@ def main(out):
 if __name__ == '__main__':
     parser = argparse.ArgumentParser('python -m answer.inference', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', metavar='OUT', help='the folder that keeps the runs')
-    main(parser.parse_args().out)
+    write(tables(parser.parse_args().out, load_ml100k().ratings))

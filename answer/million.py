@@ -3,6 +3,9 @@ to nbs/results/million.csv as soon as it is there, and a run that is there is no
 
     python -m answer.million                   everything, on one core
     python -m answer.million ordinal_ids       some of the rows
+    python -m answer.million --peers           myFM and ours side by side in one run, nbs/results/million_peers.csv; needs the extra [bench]
+
+myFM's ordered probit has the rank (32) and the iterations (512) of its own notebook on MovieLens-1M, and is told the same sets and times by the same loaders.
 """
 import argparse
 import resource
@@ -17,14 +20,14 @@ from filelock import FileLock
 from answer.new_people import biases
 from movielens_ce.comparison import fit_entry, fit_head, make_fold
 from movielens_ce.context import TimeContext
-from movielens_ce.data import RatingScale, hold_out
+from movielens_ce.data import RatingScale, hold_out, rating_dls
 from movielens_ce.evaluation import Predictions, predict, score
 from movielens_ce.fitted import Gaussian
 from movielens_ce.movielens import load_movielens
 from movielens_ce.registry import entry_of
 from movielens_ce.runs import atomic_write
 
-RESULTS = Path(__file__).parent.parent/'nbs/results/million.csv'
+RESULTS, PEERS = (Path(__file__).parent.parent/f'nbs/results/{name}.csv' for name in ('million', 'million_peers'))
 FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']        # all rows on the first, `EVERYWHERE` on each
 EVERYWHERE = 'biases', 'dot', 'dot_fitted', 'dot_ordinal', 'ordinal_ids', 'ordinal', 'ordinal, earlier'
 METRICS = 'rmse', 'mae', 'accuracy', 'nll'
@@ -56,13 +59,34 @@ def of_entry(entry, ratings, train, test, scale, **features):
     return predict(model, dls.valid, head), seconds + spent*(entry.fit_head is not None)
 
 
-def done(): return pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=['model', 'fold'])
+def of_myfm(context, ratings, train, test, scale):
+    "myFM's ordered probit, told what our model with this context is told."
+    from benchmarks.other_packages import myfm_told
+    dls = rating_dls(ratings, (train, test), target='class', scale=scale, device='cpu', context=context)
+    seconds, probs = myfm_told(dls, seed=0, n_iter=512, rank=32)
+    return Predictions(probs/probs.sum(1, keepdims=True), ratings.rating.iloc[test].to_numpy(float), scale), seconds
 
 
-def add(row):
-    with FileLock(f'{RESULTS}.lock'):
-        together = pd.concat([o for o in (done(), pd.DataFrame([row])) if len(o)])
-        atomic_write(RESULTS, lambda tmp: together.to_csv(tmp, index=False))
+def done(path): return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=['model', 'fold'])
+
+
+def add(path, model, fold, pred, seconds):
+    "Adds a row to a table and prints it."
+    got, peak = score(pred), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
+    row = dict(model=model, fold=fold, n_test=len(pred), **{m: round(got[m], 5) for m in METRICS}, seconds=round(seconds, 1), peak_gib=round(peak, 2))
+    print(*row.values(), flush=True)
+    with FileLock(f'{path}.lock'):
+        together = pd.concat([o for o in (done(path), pd.DataFrame([row])) if len(o)])
+        atomic_write(path, lambda tmp: together.to_csv(tmp, index=False))
+
+
+def side_by_side():
+    "Ours and myFM's, one after the other in one process, with sets and times on both sides."
+    torch.set_num_threads(1)
+    ratings = load_movielens('1m').ratings
+    splits, scale, entry = make_fold(FOLDS[0], ratings), RatingScale.from_ratings(ratings.rating), rows(len(ratings))['ordinal']
+    for name, run in {'ordinal': partial(of_entry, entry), 'myFM': partial(of_myfm, entry.context)}.items():
+        if not (done(PEERS).model == name).any(): add(PEERS, name, FOLDS[0], *run(ratings, *splits, scale))
 
 
 def main(names):
@@ -74,16 +98,14 @@ def main(names):
         splits = make_fold(fold, ratings)
         for name in names or entries:
             if fold != FOLDS[0] and name not in EVERYWHERE: continue
-            if ((done().model == name) & (done().fold == fold)).any(): continue
+            if ((done(RESULTS).model == name) & (done(RESULTS).fold == fold)).any(): continue
             run = of_biases if entries[name] is None else partial(of_entry, entries[name], **columns if name.endswith('columns') else {})
-            pred, seconds = run(ratings, *splits, scale)
-            got, peak = score(pred), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
-            row = dict(model=name, fold=fold, n_test=len(pred), **{m: round(got[m], 5) for m in METRICS}, seconds=round(seconds, 1), peak_gib=round(peak, 2))
-            print(*row.values(), flush=True)
-            add(row)
+            add(RESULTS, name, fold, *run(ratings, *splits, scale))
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser('python -m answer.million', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', metavar='ROW', help='some of the rows (default: all)')
-    main(parser.parse_args().names)
+    parser.add_argument('--peers', action='store_true', help='myFM beside ours instead')
+    args = parser.parse_args()
+    side_by_side() if args.peers else main(args.names)

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from answer.arms import Task, name_of, train
-from answer.inference import METRICS, RESULTS
+from answer.inference import METRICS, write
 from answer.nested import OUTPUTS, settings
 from answer.plan import FOLDS, SEEDS, Arm
 from movielens_ce import __version__
@@ -26,7 +26,7 @@ from movielens_ce.comparison import make_fold
 from movielens_ce.data import RatingScale, load_ml100k
 from movielens_ce.evaluation import predict, score
 from movielens_ce.registry import definition
-from movielens_ce.runs import Run, atomic_write, fingerprint, load_run, prepare_out, run_path, save_run
+from movielens_ce.runs import Run, fingerprint, load_run, prepare_out, run_path, save_run
 from movielens_ce.statistics import CrossedLosses, adaptive_calibration_error, paired_differences
 
 AGAINST = name_of(Arm('dot', 'mse', 'both_cuts', 'after'))
@@ -81,10 +81,7 @@ def main(out, jobs):
     data = fingerprint(ml.ratings)
     tasks = [Task(f, 'dot', loss) for f in FOLDS for loss in ('mse', 'ce')] + [Output(f, o) for f in FOLDS for o in OUTPUTS]
     joblib.Parallel(n_jobs=jobs)(joblib.delayed(t.run)(out, ml) for t in tasks if not t.kept(out, data))
-    for name, table in zip(('outputs', 'outputs_diff'), tables(out, ml.ratings)):
-        rounded = table.round({c: 6 for c in table.select_dtypes('float').columns})
-        atomic_write(RESULTS/f'{name}.csv', lambda tmp: rounded.to_csv(tmp, index=False))
-        print(f'{name}.csv: {len(table)} rows', flush=True)
+    write(zip(('outputs', 'outputs_diff'), tables(out, ml.ratings)))
 
 
 if __name__ == '__main__':

@@ -218,11 +218,15 @@ DEFAULT_MODELS = ('dot', 'dot_fitted', 'dot_softmax', 'dot_ordinal', 'nn', 'impl
 LARGE_FROM = 300_000
 _ORDINAL_LARGE = dict(lr=0.012, wd=0.7, n_epoch=16, bs=8192, options=dict(n_factors=128, dropout=0.17))
 _DOT_LARGE = dict(bs=512, n_epoch=5, lr=0.005, wd=0.1)
+_NN_LARGE = dict(bs=2048)
 _IMPLICIT_LARGE = dict(lr=0.0092, wd=3.2, n_epoch=18, bs=16384, options=dict(n_factors=128, dropout=0.32))
 LARGE = dict(
     dot = _DOT_LARGE,
     dot_fitted = _DOT_LARGE,
     dot_ordinal = dict(bs=512),
+    nn = _NN_LARGE,
+    nn_fitted = _NN_LARGE,
+    nn_ordinal = dict(lr=0.005, wd=0.1, wd_of=dict(head=0.1), n_epoch=5, bs=512, options=dict(n_act=100)),
     implicit = _IMPLICIT_LARGE,
     implicit_fitted = _IMPLICIT_LARGE,
     ordinal_ids = _ORDINAL_LARGE,

@@ -39,7 +39,10 @@ def test_shared_settings_are_those_of_a_searched_model(name):
     for n_ratings in (0, 1_000_000): assert entry_of(name, n_ratings).settings == entry_of(SHARED[name], n_ratings).settings
 
 
-@pytest.mark.parametrize('trace, names', [(TRACE, SEARCHED), (TRACE_1M, LARGE.keys() - SHARED_1M.keys())], ids=['100k', '1m'])
+OF_ARMS = 'implicit_ids'                                            # no entry of the registry, with more trials: the page of a million ratings says so
+
+
+@pytest.mark.parametrize('trace, names', [(TRACE, SEARCHED), (TRACE_1M[TRACE_1M.model != OF_ARMS], LARGE.keys() - SHARED_1M.keys())], ids=['100k', '1m'])
 def test_every_searched_model_had_the_same_budget(trace, names):
     trials = trace.groupby('model').size()
     assert set(trials.index) == set(names) and trials.nunique() == 1
