@@ -38,7 +38,8 @@ from movielens_ce.registry import MODELS
 from movielens_ce.runs import atomic_write
 
 RESULTS = Path(__file__).parent/'results'
-ENTRIES = MODELS | dict(implicit_ids=replace(MODELS['implicit'], context=None))          # the last for answer/million_arms.py
+LONGER = dict(implicit_ids=replace(MODELS['implicit'], context=None), dot_ordinal_more=MODELS['dot_ordinal'], implicit_more=MODELS['implicit'])    # 24 trials, for answer/million_arms.py
+ENTRIES = MODELS | LONGER
 SETS = [m for m, e in ENTRIES.items() if e.score == 'implicit']
 BOOK = dict(lr=5e-3, wd=0.1, wd_head=0.1, n_epoch=5, bs=64, n_factors=50, n_act=100)
 BY_HAND = dict(lr=0.01, wd=2., wd_head=0.3, n_epoch=20, bs=2048, n_factors=64, dropout=0.3)
@@ -64,7 +65,7 @@ SIZES = {
     '100k': Size([m for m, e in MODELS.items() if e.source == 'searched'], RESULTS/'tuning.csv', 16,
                  dict(implicit=[32, 64, 96], dot=[10, 20, 50, 100], nn=[50, 100, 200]),
                  dict(implicit=[512, 1024, 2048], dot=[64, 512, 2048], nn=[64, 512, 2048]), first_trial),
-    '1m': Size(['dot', 'dot_ordinal', 'implicit', 'ordinal_ids', 'nn', 'nn_ordinal', 'implicit_ids'], RESULTS/'tuning-1m.csv', 8,
+    '1m': Size(['dot', 'dot_ordinal', 'implicit', 'ordinal_ids', 'nn', 'nn_ordinal', *LONGER], RESULTS/'tuning-1m.csv', 8,
                dict(implicit=[64, 128], dot=[50, 100, 200], nn=[50, 100, 200]),
                dict(implicit=[8192, 16384], dot=[512, 2048, 8192], nn=[512, 2048, 8192]),
                lambda name: BY_HAND_1M if name in SETS else BOOK_1M),
