@@ -1,13 +1,14 @@
 """Loss, head and score on MovieLens-1M: the arms of answer/plan.py on a random tenth of the ratings, with one seed. The settings were found on the training rows of
-the same split by `python -m answer.search --data 1m`, with eight trials. The loss of a score that was behind then had 24 instead (`LONGER` in answer/search.py):
+the same split by `python -m answer.search --data 1m`, with eight trials. The loss of a score that was then behind on the test rows had 24
+instead (`LONGER` in answer/search.py; the first eight of `…_more` are copies of those of the model itself):
 
     python -m answer.search --data 1m --trials 24 implicit_ids dot_ordinal_more implicit_more
 
-    python -m answer.million_arms OUT                         everything, on one core
-    python -m answer.million_arms OUT --scores dot,nn         some of the scores
-    python -m answer.million_arms OUT --jobs 2                two processes
+    python -m answer.million_arms OUT_1M                      everything, on one core
+    python -m answer.million_arms OUT_1M --scores dot,nn      some of the scores
+    python -m answer.million_arms OUT_1M --jobs 2             two processes
 
-Each run is kept in OUT/runs, and the same command goes on from where it was stopped.
+Each run is kept in OUT_1M/runs, and the same command goes on from where it was stopped. The folder is another one than that of `answer.arms`: the two have other ratings.
 
 million_arms.csv  a row for each arm and metric: value, interval, adaptive calibration error, seconds
 million_diff.csv  every head against one width, likelihood against squared error with each head, cuts trained against cuts fitted afterwards
@@ -66,7 +67,7 @@ def main(out, scores, jobs):
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser('python -m answer.million_arms', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', metavar='OUT', help='the folder that keeps the runs')
+    parser.add_argument('out', metavar='OUT_1M', help='the folder that keeps the runs')
     parser.add_argument('--scores', default=','.join(SCORES), help='some of the scores, with commas between them; tables are written for all of them (default: all)')
     parser.add_argument('--jobs', type=int, default=1, help='processes (default 1)')
     args = parser.parse_args()
