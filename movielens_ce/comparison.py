@@ -91,7 +91,7 @@ def _fit_loop(entry, dls, seed):
         torch.manual_seed(s)
         members.append(entry.make(dls))
     fit = partial(fit_one_cycle, n_epoch=entry.n_epoch, lr_max=entry.lr, wd=entry.wd, wd_of=entry.wd_of,
-                  loss_func=entry.loss, progress=False)
+                  eps=entry.eps, loss_func=entry.loss, progress=False)
     if entry.n_members == 1: return members[0], fit(members[0], dls, seed=seed)
     history = fit(members, dls, seed=seeds, valid_every=5).groupby('epoch', as_index=False).mean().drop(columns='member')
     return Ensemble(members, entry.target), history

@@ -161,8 +161,8 @@ def _own(table): return table.own if isinstance(table, FeatureEmbedding) else ta
 def _bags(rows, ends, x, width=64):
     """Sums the rows of `x` in each bag. Bag `i` contains the rows `rows[ends[i]:ends[i + 1]]`.
     It takes `width` columns at a time, so that they stay in the processor's cache."""
-    return torch.cat([F.embedding_bag(rows, part.contiguous(), ends, mode='sum', include_last_offset=True)
-                      for part in x.split(width, dim=1)], dim=1)
+    parts = [F.embedding_bag(rows, part.contiguous(), ends, mode='sum', include_last_offset=True) for part in x.split(width, dim=1)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 def _beside(x):
     "Puts tables `[stack, n, n_factors]` side by side: `[n, stack*n_factors]`."

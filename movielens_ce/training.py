@@ -316,9 +316,9 @@ def _check_parts(model, wd_of):
                          f'but the parameters of {type(model).__name__} have {", ".join(sorted(parts))}')
     return wd_of
 
-def _fit(trainee, n_epoch, n_iter, schedule, valid_every, progress):
+def _fit(trainee, n_epoch, n_iter, schedule, eps, valid_every, progress):
     "Runs the training loop and returns the rows of the history."
-    opt, smooth, history, start = _OneCycleAdam(trainee.params, trainee.wds), 0., [], time.perf_counter()
+    opt, smooth, history, start = _OneCycleAdam(trainee.params, trainee.wds, eps=eps), 0., [], time.perf_counter()
     bar = progress_bar(range(n_epoch*n_iter), leave=False) if progress else None
     if bar: bar.update(0)
     try:
@@ -355,6 +355,7 @@ def fit_one_cycle(
     div_final:float=1e5, # The learning rate ends at `lr_max/div_final`
     pct_start:float=0.25, # Share of steps in which the learning rate rises
     moms:tuple=(0.95, 0.85, 0.95), # Momentum at the start, at `pct_start` and at the end
+    eps:float=1e-5, # What Adam adds to the root of the mean squared gradient before dividing by it; fastai's default
     valid_every:int=1, # Epochs between measurements of the validation loss; the last epoch is always measured
     unknown:bool=True, # Whether to fit the rows of unknown ids at the end, see `fit_unknown`
     progress:bool=True, # Whether to show a progress bar
@@ -368,6 +369,7 @@ def fit_one_cycle(
     Raises `FloatingPointError` with the step's number if a loss is not finite.
     After an interruption the modules still work, with the weights that they had reached."""
     if n_epoch < 1: raise ValueError(f'n_epoch must be at least 1, not {n_epoch}')
+    if not eps > 0: raise ValueError(f'eps must be above 0, not {eps}')
     if valid_every < 1: raise ValueError(f'valid_every must be at least 1, not {valid_every}')
     many = isinstance(model, (list, tuple))
     all_dls = list(dls) if isinstance(dls, (list, tuple)) else [dls]*(len(model) if many else 1)
@@ -384,7 +386,7 @@ def fit_one_cycle(
         if seeds[0] is not None: torch.manual_seed(seeds[0])
         if many: trainee = _Stack(model, all_dls, loss_func, wd, wd_of, seeds)
         else: trainee = _One(model, dls, loss_func, wd, wd_of)
-        history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, valid_every, progress)
+        history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, eps, valid_every, progress)
     history = pd.DataFrame(history, columns=['epoch', 'member', 'train_loss', 'valid_loss', 'seconds'])
     for i, (m, d) in enumerate(zip(model if many else [model], all_dls)):
         if unknown and _has_unknown(m) and hasattr(d, 'target'):
