@@ -3,6 +3,7 @@ to nbs/results/million.csv as soon as it is there, and a run that is there is no
 
     python -m answer.million                   everything, on one core
     python -m answer.million ordinal_ids       some of the rows
+    python -m answer.million --best            how low the errors go: settings of `python -m answer.search --data 1m-near`, columns, 4 members; needs [bench]
     python -m answer.million --peers           myFM and ours side by side in one run, nbs/results/million_peers.csv; needs the extra [bench]
 
 myFM's ordered probit has the rank (32) and the iterations (512) of its own notebook on MovieLens-1M, and is told the same sets and times by the same loaders.
@@ -13,10 +14,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import torch
-from filelock import FileLock
 
+from answer.kept import add, rows_in
 from answer.new_people import biases
 from movielens_ce.comparison import fit_entry, fit_head, make_fold
 from movielens_ce.context import TimeContext
@@ -24,8 +24,7 @@ from movielens_ce.data import RatingScale, hold_out, rating_dls
 from movielens_ce.evaluation import Predictions, predict, score
 from movielens_ce.fitted import Gaussian
 from movielens_ce.movielens import load_movielens
-from movielens_ce.registry import entry_of
-from movielens_ce.runs import atomic_write
+from movielens_ce.registry import MODELS, entry_of
 
 RESULTS, PEERS = (Path(__file__).parent.parent/f'nbs/results/{name}.csv' for name in ('million', 'million_peers'))
 FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']        # all rows on the first, `EVERYWHERE` on each
@@ -44,6 +43,13 @@ def rows(n):
     many = {f'{name}, 4 members': replace(one[name], n_members=4) for name in ('ordinal_ids', 'ordinal')}
     told = {f'{name}, columns': one[name] for name in ('ordinal_ids', 'ordinal')}
     return dict(biases=None) | one | {'ordinal, earlier': looking('before', n), 'ordinal, up to the second': looking('up_to', n)} | told | many
+
+
+def best_rows():
+    "The rows of `--best`: name -> entry, with the settings of the closer search."
+    from answer.search import SIZES, done, with_best
+    entry = replace(with_best(MODELS['ordinal_ids'], done(SIZES['1m-near'], 'ordinal_ids_near')), n_members=4)
+    return {'ordinal_ids, closer': entry, 'ordinal, closer': replace(entry, context=TimeContext)}
 
 
 def of_biases(ratings, train, test, scale):
@@ -67,17 +73,12 @@ def of_myfm(context, ratings, train, test, scale):
     return Predictions(probs/probs.sum(1, keepdims=True), ratings.rating.iloc[test].to_numpy(float), scale), seconds
 
 
-def done(path): return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=['model', 'fold'])
-
-
-def add(path, model, fold, pred, seconds):
-    "Adds a row to a table and prints it."
+def add_run(path, model, fold, pred, seconds):
+    "Adds the row of a run to a table and prints it."
     got, peak = score(pred), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
     row = dict(model=model, fold=fold, n_test=len(pred), **{m: round(got[m], 5) for m in METRICS}, seconds=round(seconds, 1), peak_gib=round(peak, 2))
     print(*row.values(), flush=True)
-    with FileLock(f'{path}.lock'):
-        together = pd.concat([o for o in (done(path), pd.DataFrame([row])) if len(o)])
-        atomic_write(path, lambda tmp: together.to_csv(tmp, index=False))
+    add(path, row)
 
 
 def side_by_side():
@@ -86,26 +87,28 @@ def side_by_side():
     ratings = load_movielens('1m').ratings
     splits, scale, entry = make_fold(FOLDS[0], ratings), RatingScale.from_ratings(ratings.rating), rows(len(ratings))['ordinal']
     for name, run in {'ordinal': partial(of_entry, entry), 'myFM': partial(of_myfm, entry.context)}.items():
-        if not (done(PEERS).model == name).any(): add(PEERS, name, FOLDS[0], *run(ratings, *splits, scale))
+        if not (rows_in(PEERS, 'model').model == name).any(): add_run(PEERS, name, FOLDS[0], *run(ratings, *splits, scale))
 
 
-def main(names):
+def main(names, best=False):
     torch.set_num_threads(1)
     ml = load_movielens('1m')
     ratings, columns = ml.ratings, dict(user_features=ml.users, item_features=ml.items[['year', 'genres']])
-    scale, entries = RatingScale.from_ratings(ratings.rating), rows(len(ratings))
-    for fold in FOLDS:
+    scale, entries = RatingScale.from_ratings(ratings.rating), best_rows() if best else rows(len(ratings))
+    for fold in FOLDS[:1] if best else FOLDS:
         splits = make_fold(fold, ratings)
         for name in names or entries:
             if fold != FOLDS[0] and name not in EVERYWHERE: continue
-            if ((done(RESULTS).model == name) & (done(RESULTS).fold == fold)).any(): continue
-            run = of_biases if entries[name] is None else partial(of_entry, entries[name], **columns if name.endswith('columns') else {})
-            add(RESULTS, name, fold, *run(ratings, *splits, scale))
+            there = rows_in(RESULTS, 'model', 'fold')
+            if ((there.model == name) & (there.fold == fold)).any(): continue
+            run = of_biases if entries[name] is None else partial(of_entry, entries[name], **columns if name.endswith(('columns', 'closer')) else {})
+            add_run(RESULTS, name, fold, *run(ratings, *splits, scale))
 
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser('python -m answer.million', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', metavar='ROW', help='some of the rows (default: all)')
     parser.add_argument('--peers', action='store_true', help='myFM beside ours instead')
+    parser.add_argument('--best', action='store_true', help='the rows of the closer search instead')
     args = parser.parse_args()
-    side_by_side() if args.peers else main(args.names)
+    side_by_side() if args.peers else main(args.names, args.best)

@@ -20,19 +20,17 @@ from pathlib import Path
 import joblib
 import numpy as np
 import optuna
-import pandas as pd
 import torch
-from filelock import FileLock
 
+from answer.kept import add, rows_in
 from answer.plan import FOLDS, LOSSES, N_TRIALS, OTHER_SPLITS, SCORES
-from answer.search import BOOK, SIZES, suggest, with_best
+from answer.search import BOOK, SIZES, resume, suggest, with_best
 from movielens_ce.comparison import fit_entry, make_fold
 from movielens_ce.data import hold_out, load_ml100k, time_split, user_time_split
 from movielens_ce.evaluation import predict
 from movielens_ce.fitted import Gaussian, outputs
 from movielens_ce.metrics import nll, rmse
 from movielens_ce.registry import MODELS
-from movielens_ce.runs import atomic_write
 
 RESULTS = Path(__file__).parent/'results/nested.csv'
 ENTRIES = {
@@ -65,22 +63,10 @@ def values(entry, ratings, splits):
     return rmse(pred.point('mean'), pred.y), nll(pred.probs, pred.y, pred.scale), seconds
 
 
-def trials():
-    "All trials that are there."
-    if RESULTS.exists(): return pd.read_csv(RESULTS, dtype=dict(fold=str))
-    return pd.DataFrame(columns=['fold', 'score', 'loss'])
-
-
 def of(fold, score, loss):
     "The trials of one search."
-    rows = trials()
+    rows = rows_in(RESULTS, 'fold', 'score', 'loss')
     return rows[(rows.fold == fold) & (rows.score == score) & (rows.loss == loss)]
-
-
-def add(row):
-    with FileLock(f'{RESULTS}.lock'):
-        together = pd.concat([o for o in (trials(), pd.DataFrame([row])) if len(o)])
-        atomic_write(RESULTS, lambda tmp: together.to_csv(tmp, index=False))
 
 
 def settings(fold, score, loss, criterion='rmse'):
@@ -107,11 +93,7 @@ def search(fold, score, loss, n_trials, ratings):
     splits = inner(fold, ratings)
     sampler = optuna.samplers.TPESampler(seed=100*(SPLITS.index(fold) + 1) + len(before), n_startup_trials=n_trials//2)
     study = optuna.create_study(sampler=sampler, directions=['minimize', 'minimize'])
-    for row in before.itertuples():
-        params = json.loads(row.params)
-        fixed = optuna.trial.FixedTrial(params)
-        suggest(fixed, entry, SIZES['100k'])
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=fixed.distributions, values=[row.rmse, row.nll]))
+    resume(study, before, lambda trial: suggest(trial, entry, SIZES['100k']), lambda row: [row.rmse, row.nll])
     if not len(before): study.enqueue_trial(first_trial(score))
     def objective(trial):
         tried = suggest(trial, entry, SIZES['100k'])
@@ -120,7 +102,7 @@ def search(fold, score, loss, n_trials, ratings):
         row = dict(fold=fold, score=score, loss=loss, trial=trial.number, **dict(zip(CRITERIA, np.round(found, 5))), seconds=round(seconds, 1),
                    **as_text, params=json.dumps(trial.params))
         print(*list(row.values())[:-1], flush=True)
-        add(row)
+        add(RESULTS, row)
         return found
     study.optimize(objective, n_trials=n_trials - len(before))
 

@@ -21,12 +21,12 @@ import pandas as pd
 import torch
 
 from answer.nested import values
-from answer.search import SIZES, suggest, with_best
+from answer.kept import add, rows_in
+from answer.search import SIZES, resume, suggest, with_best
 from movielens_ce.comparison import fit_entry, fit_head
 from movielens_ce.data import RatingScale, hold_out
 from movielens_ce.evaluation import predict, score
 from movielens_ce.registry import MODELS
-from movielens_ce.runs import atomic_write
 
 ROOT = Path(__file__).parent
 RESULTS, TRIALS, N_TRIALS = ROOT.parent/'nbs/results/other_data.csv', ROOT/'results/tuning-other.csv', 24
@@ -46,18 +46,14 @@ def read(folder, name):
     return ratings, (np.flatnonzero(~tested), np.flatnonzero(tested))
 
 
-def done(path=RESULTS): return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=['data', 'model', 'settings', 'seed'])
-
-
-def add(path, row):
+def add_and_print(path, row):
     print(*row.values(), flush=True)
-    rows = pd.concat([o for o in (done(path), pd.DataFrame([row])) if len(o)])
-    atomic_write(path, lambda tmp: rows.to_csv(tmp, index=False))
+    add(path, row)
 
 
 def trials(data, name):
     "The trials of a model on a data set."
-    rows = done(TRIALS)
+    rows = rows_in(TRIALS, 'data', 'model')
     return rows[(rows.data == data) & (rows.model == name)]
 
 
@@ -71,17 +67,13 @@ def search(data, name, ratings, splits):
     "Tries settings of a model on held-out training rows. A search that was stopped begins again with what it has found."
     before, entry, rows = trials(data, name), ONE[name], hold_out(splits[0], 0.2, seed=0)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=len(before), n_startup_trials=N_TRIALS//2), direction='minimize')
-    for row in before.itertuples():
-        params = json.loads(row.params)
-        fixed = optuna.trial.FixedTrial(params)
-        suggest(fixed, entry, SIZES['100k'])
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=fixed.distributions, value=row.rmse))
+    resume(study, before, lambda trial: suggest(trial, entry, SIZES['100k']), lambda row: [row.rmse])
     if not len(before): study.enqueue_trial(as_suggested(entry))
     def objective(trial):
         tried = suggest(trial, entry, SIZES['100k'])
         rmse, nll, seconds = values(replace(entry, **tried), ratings, rows)
         as_text = {k: json.dumps(s) if isinstance(s, dict) else s for k, s in tried.items()}
-        add(TRIALS, dict(data=data, model=name, trial=trial.number, rmse=round(rmse, 5), nll=round(nll, 5), seconds=round(seconds, 1), **as_text, params=json.dumps(trial.params)))
+        add_and_print(TRIALS, dict(data=data, model=name, trial=trial.number, rmse=round(rmse, 5), nll=round(nll, 5), seconds=round(seconds, 1), **as_text, params=json.dumps(trial.params)))
         return rmse
     study.optimize(objective, n_trials=N_TRIALS - len(before))
 
@@ -101,12 +93,12 @@ def main(folder, seeds, searched):
         settings = 'searched' if searched else 'MovieLens-100K'
         for model, entry in entries.items():
             for seed in seeds[:1] if entry.n_members > 1 else seeds:
-                rows = done()
+                rows = rows_in(RESULTS, 'data', 'model', 'settings', 'seed')
                 if ((rows.data == name) & (rows.model == model) & (rows.settings == settings) & (rows.seed == seed)).any(): continue
                 trained, dls, _, seconds = fit_entry(entry, ratings, splits, seed, scale)
                 head, _ = fit_head(entry, ratings, splits[0], dls, seed)
                 got = score(predict(trained, dls.valid, head))
-                add(RESULTS, dict(data=name, model=model, settings=settings, seed=seed, n_test=len(splits[1])) | {m: round(got[m], 5) for m in ('rmse', 'mae', 'accuracy', 'nll')}
+                add_and_print(RESULTS, dict(data=name, model=model, settings=settings, seed=seed, n_test=len(splits[1])) | {m: round(got[m], 5) for m in ('rmse', 'mae', 'accuracy', 'nll')}
                     | dict(seconds=round(seconds, 1)))
 
 

@@ -26,10 +26,9 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-import pandas as pd
 import torch
-from filelock import FileLock
 
+from answer import kept
 from answer.nested import inner
 from answer.plan import FOLDS, KNOWLEDGE, N_TRIALS
 from benchmarks.other_packages import ids_alone, lenskit_predictions, myfm_told
@@ -39,7 +38,6 @@ from movielens_ce.data import RatingScale, load_ml100k, rating_dls
 from movielens_ce.evaluation import Predictions, score
 from movielens_ce.fitted import HeldOut, fit_cuts
 from movielens_ce.metrics import rmse
-from movielens_ce.runs import atomic_write
 
 ROOT = Path(__file__).parent
 TRIALS, RESULTS, TOLD = ROOT/'results/peer_search.csv', *(ROOT.parent/f'nbs/results/{name}.csv' for name in ('peers', 'peers_told'))
@@ -88,20 +86,15 @@ POINTS = {
 }
 
 
-def read(path, *keys): return pd.read_csv(path, dtype=dict(fold=str)) if path.exists() else pd.DataFrame(columns=keys)
-
-
 def add(path, rows):
-    "Adds rows to a table; several processes may do so at once."
-    with FileLock(f'{path}.lock'):
-        together = pd.concat([o for o in (read(path), pd.DataFrame(rows)) if len(o)])
-        atomic_write(path, lambda tmp: together.to_csv(tmp, index=False))
+    "Adds rows to a table and prints them."
+    kept.add(path, *rows)
     for row in rows: print(*row.values(), flush=True)
 
 
 def trials(model, knows, fold):
     "The trials of one search."
-    rows = read(TRIALS, 'model', 'knows', 'fold')
+    rows = kept.rows_in(TRIALS, 'model', 'knows', 'fold')
     return rows[(rows.model == model) & (rows.knows == knows) & (rows.fold == fold)]
 
 
@@ -207,14 +200,14 @@ def main(folds, peers):
     ml = load_ml100k()
     scale = RatingScale.from_ratings(ml.ratings.rating)
     def there(model, fold):
-        rows = read(RESULTS, 'model', 'fold')
+        rows = kept.rows_in(RESULTS, 'model', 'fold')
         return ((rows.model == model) & (rows.fold == fold)).any()
     for fold in folds:
         for model in POINTS if 'points' in peers else ():
             if not there(model, fold): test_points(model, fold, ml.ratings, scale)
         if 'ids' in peers and not there(MYFM, fold): test_chain(fold, ml, scale)
     for knows in (k for k in KNOWLEDGE if k != 'ids' and 'told' in peers):
-        if knows not in list(read(TOLD, 'knows').knows): test_told(knows, ml, scale)
+        if knows not in list(kept.rows_in(TOLD, 'knows').knows): test_told(knows, ml, scale)
 
 
 if __name__ == '__main__':

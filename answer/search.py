@@ -4,7 +4,7 @@
     python -m answer.search dot nn_ce          some of them
     python -m answer.search --trials 40        another budget
     python -m answer.search --data 1m          the settings for a million ratings, `LARGE`, 8 trials each
-    python -m answer.search --data 1m-near     a closer look at `ordinal_ids` on a million ratings, 10 trials
+    python -m answer.search --data 1m-near     a closer look at `ordinal_ids` on a million ratings, 6 trials
 
 Each trial goes to answer/results/tuning.csv, or to tuning-1m.csv, as soon as it is there. The same command goes on from
 where it was stopped, and a model whose trials are all there is not searched again.
@@ -28,10 +28,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import optuna
-import pandas as pd
 import torch
-from filelock import FileLock
 
+from answer.kept import add, rows_in
 from movielens_ce.comparison import fit_entry, make_fold
 from movielens_ce.data import fold_split, hold_out, load_ml100k
 from movielens_ce.evaluation import predict, score
@@ -39,7 +38,6 @@ from movielens_ce.fitted import outputs
 from movielens_ce.metrics import rmse
 from movielens_ce.movielens import load_movielens
 from movielens_ce.registry import MODELS
-from movielens_ce.runs import atomic_write
 
 RESULTS = Path(__file__).parent/'results'
 LONGER = dict(implicit_ids=replace(MODELS['implicit'], context=None), dot_ordinal_more=MODELS['dot_ordinal'], implicit_more=MODELS['implicit'])    # 24 trials, for answer/million_arms.py
@@ -76,7 +74,7 @@ SIZES = {
                dict(implicit=[64, 128], dot=[50, 100, 200], nn=[50, 100, 200]),
                dict(implicit=[8192, 16384], dot=[512, 2048, 8192], nn=[512, 2048, 8192]),
                lambda name: BY_HAND_1M if name in SETS else BOOK_1M),
-    '1m-near': Size(['ordinal_ids_near'], RESULTS/'tuning-1m.csv', 10, dict(implicit=[128, 256]), dict(implicit=[4096, 8192]),
+    '1m-near': Size(['ordinal_ids_near'], RESULTS/'tuning-1m.csv', 6, dict(implicit=[128, 256]), dict(implicit=[4096, 8192]),
                     lambda name: BY_HAND_1M | dict(wd=0.9), NEAR),
 }
 
@@ -121,16 +119,21 @@ def value(entry, ratings, splits, seed=0):
     except FloatingPointError: return float('inf'), 0.
 
 
+def resume(study, before, suggest, values):
+    "Gives a study the trials that are there: `suggest` is called for their distributions, `values` for what is minimised."
+    for row in before.itertuples():
+        params = json.loads(row.params)
+        fixed = optuna.trial.FixedTrial(params)
+        suggest(fixed)
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=fixed.distributions, values=values(row)))
+
+
 def search(name, size, n_trials, ratings, splits, say=print):
     "Tries settings until `n_trials` of a model are in the results file."
     before = done(size, name)
     sampler = optuna.samplers.TPESampler(seed=len(before), n_startup_trials=max(4, n_trials//2))
     study = optuna.create_study(sampler=sampler, direction='minimize')
-    for row in before.itertuples():
-        params = json.loads(row.params)
-        fixed = optuna.trial.FixedTrial(params)
-        suggest(fixed, ENTRIES[name], size)
-        study.add_trial(optuna.trial.create_trial(params=params, distributions=fixed.distributions, value=min(row.value, 10.)))
+    resume(study, before, lambda trial: suggest(trial, ENTRIES[name], size), lambda row: [min(row.value, 10.)])
     if not len(before): study.enqueue_trial(size.first(name))
     def objective(trial):
         settings = suggest(trial, ENTRIES[name], size)
@@ -138,7 +141,7 @@ def search(name, size, n_trials, ratings, splits, say=print):
         as_text = {k: json.dumps(s) if isinstance(s, dict) else s for k, s in settings.items()}
         row = dict(model=name, trial=trial.number, value=v, seconds=round(seconds, 1), **as_text, params=json.dumps(trial.params))
         say(*(f'{k}={s:.4g}' if isinstance(s, float) else f'{k}={s}' for k, s in row.items()), flush=True)
-        add(size, row)
+        add(size.file, row)
         return min(v, 10.)
     study.optimize(objective, n_trials=n_trials - len(before))
 
@@ -151,15 +154,8 @@ def with_best(entry, trials, by='value'):
 
 def done(size, name):
     "The trials of a model that the results file has."
-    rows = pd.read_csv(size.file) if size.file.exists() else pd.DataFrame(columns=['model'])
+    rows = rows_in(size.file, 'model')
     return rows[rows.model == name]
-
-
-def add(size, row):
-    "Adds a trial to the results file; searches of several models may run at once."
-    with FileLock(f'{size.file}.lock'):
-        rows = [pd.read_csv(size.file)] if size.file.exists() else []
-        atomic_write(size.file, lambda tmp: pd.concat([*rows, pd.DataFrame([row])]).to_csv(tmp, index=False))
 
 
 def rows_of(data):
