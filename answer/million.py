@@ -3,7 +3,7 @@ to nbs/results/million.csv as soon as it is there, and a run that is there is no
 
     python -m answer.million                   everything, on one core
     python -m answer.million ordinal_ids       some of the rows
-    python -m answer.million --best            how low the errors go: settings of `python -m answer.search --data 1m-near`, columns, 4 members; needs [bench]
+    python -m answer.million --closer          the settings of `python -m answer.search --data 1m-near`, columns, 4 members; needs the extra [bench]
     python -m answer.million --peers           myFM and ours side by side in one run, nbs/results/million_peers.csv; needs the extra [bench]
 
 myFM's ordered probit has the rank (32) and the iterations (512) of its own notebook on MovieLens-1M, and is told the same sets and times by the same loaders.
@@ -45,11 +45,10 @@ def rows(n):
     return dict(biases=None) | one | {'ordinal, earlier': looking('before', n), 'ordinal, up to the second': looking('up_to', n)} | told | many
 
 
-def best_rows():
-    "The rows of `--best`: name -> entry, with the settings of the closer search."
+def closer():
+    "The row of `--closer`: name -> entry."
     from answer.search import SIZES, done, with_best
-    entry = replace(with_best(MODELS['ordinal_ids'], done(SIZES['1m-near'], 'ordinal_ids_near')), n_members=4)
-    return {'ordinal_ids, closer': entry, 'ordinal, closer': replace(entry, context=TimeContext)}
+    return {'ordinal_ids, closer': replace(with_best(MODELS['ordinal_ids'], done(SIZES['1m-near'], 'ordinal_ids_near')), n_members=4)}
 
 
 def of_biases(ratings, train, test, scale):
@@ -90,12 +89,12 @@ def side_by_side():
         if not (rows_in(PEERS, 'model').model == name).any(): add_run(PEERS, name, FOLDS[0], *run(ratings, *splits, scale))
 
 
-def main(names, best=False):
+def main(entries, names, folds):
     torch.set_num_threads(1)
     ml = load_movielens('1m')
     ratings, columns = ml.ratings, dict(user_features=ml.users, item_features=ml.items[['year', 'genres']])
-    scale, entries = RatingScale.from_ratings(ratings.rating), best_rows() if best else rows(len(ratings))
-    for fold in FOLDS[:1] if best else FOLDS:
+    scale = RatingScale.from_ratings(ratings.rating)
+    for fold in folds:
         splits = make_fold(fold, ratings)
         for name in names or entries:
             if fold != FOLDS[0] and name not in EVERYWHERE: continue
@@ -109,6 +108,8 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser('python -m answer.million', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', metavar='ROW', help='some of the rows (default: all)')
     parser.add_argument('--peers', action='store_true', help='myFM beside ours instead')
-    parser.add_argument('--best', action='store_true', help='the rows of the closer search instead')
+    parser.add_argument('--closer', action='store_true', help='the row of the closer search instead')
     args = parser.parse_args()
-    side_by_side() if args.peers else main(args.names, args.best)
+    if args.peers: side_by_side()
+    elif args.closer: main(closer(), args.names, FOLDS[:1])
+    else: main(rows(1_000_209), args.names, FOLDS)

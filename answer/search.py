@@ -18,7 +18,7 @@ The first trial of each model is what somebody has used for it (`first_trial`): 
 for `ordinal` on the same held-out rows while the model was designed, so that they have had more than the others'
 budget. Their batches are never small, because each step sums over all sets.
 
-`1m-near` is not part of the comparison of losses, which has equal budgets, but asks how low the errors of the best model can go (`python -m answer.million --best`).
+`1m-near` is not part of the comparison of losses, which has equal budgets, but asks how low the errors of the best model can go (`python -m answer.million --closer`).
 Its ranges (NEAR) were drawn around the best trial of `1m` after a dozen settings tried by hand on the same held-out rows.
 """
 import argparse
