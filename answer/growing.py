@@ -1,5 +1,5 @@
 """Do settings travel to a data set with another number of users? A quarter of the users of MovieLens-1M, drawn twice, trained with the settings of the whole, in three ways:
-the same number of steps an epoch and epsilon in inverse proportion to the batch (`entry_of` does this above a million ratings); the same steps and the same epsilon;
+the same number of steps an epoch and epsilon in inverse proportion to the batch (`entry_of` does this from 300,000 ratings on); the same steps and the same epsilon;
 the same batch and epsilon. Scored on a tenth of the training rows of `python -m answer.million`, as its search is.
 
     python -m answer.growing               writes nbs/results/growing.csv, on one core, five minutes

@@ -64,10 +64,10 @@ def with_rated_sets(dls, **options):
 
 
 def residuals(u, i, r, n_users, n_items):
-    "A matrix of what is left of the ratings after the mean, the items' and the users' biases; 0 where there is no rating. And where there is one."
+    "Returns two matrices: the ratings without their mean and the biases of items and users, 0 where there is none; and 1 where there is a rating."
     left, rated = np.zeros((n_users, n_items)), np.zeros((n_users, n_items))
+    r = r - r.mean()
     for at, n, shrink in ((i, n_items, 10), (u, n_users, 5)):
-        r = r - r.mean()*(at is i)
         r = r - (np.bincount(at, r, n)/(np.bincount(at, minlength=n) + shrink))[at]
     left[u, i], rated[u, i] = r, 1.
     return left, rated
@@ -182,17 +182,18 @@ def once(context):
 def tried():
     "Trials on held-out training rows."
     ratings, splits = rows_of('100k')
-    kinds, kept = entries(once(Neighbours)), {}
+    kinds, kept, there = entries(once(Neighbours)), {}, set(rows_in(TRIED, 'what').what)
     kinds |= {'time': replace(kinds['ordinal'], context=TimeContext), 'time, items too': replace(kinds['ordinal'], context=times_of_both)}
     for name, entry in kinds.items():
-        if (rows_in(TRIED, 'what').what == name).any() and name not in BLEND: continue
+        if name in there and (name not in BLEND or 'blend' in there): continue
         runs = [run(entry, ratings, splits, seed) for seed in SEEDS]
         kept[name] = [p for p, _ in runs]
-        if (rows_in(TRIED, 'what').what == name).any(): continue
+        if name in there: continue
         for seed, (pred, seconds) in zip(SEEDS, runs): add_run(TRIED, pred, seconds, what=name, members=1, seed=seed)
         add_run(TRIED, average(kept[name]), sum(s for _, s in runs), what=name, members=2, seed=SEEDS[0])
-    together = [p for name, n in BLEND.items() for p in kept[name][:n]]
-    if not (rows_in(TRIED, 'what').what == 'blend').any(): add_run(TRIED, average(together), 0., what='blend', members=len(together), seed=SEEDS[0])
+    if 'blend' not in there:
+        together = [p for name, n in BLEND.items() for p in kept[name][:n]]
+        add_run(TRIED, average(together), 0., what='blend', members=len(together), seed=SEEDS[0])
 
 
 def best(folds):

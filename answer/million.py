@@ -24,7 +24,7 @@ from movielens_ce.data import RatingScale, hold_out, rating_dls
 from movielens_ce.evaluation import Predictions, predict, score
 from movielens_ce.fitted import Gaussian
 from movielens_ce.movielens import load_movielens
-from movielens_ce.registry import MODELS, entry_of
+from movielens_ce.registry import MODELS, SEARCHED_ON, entry_of
 
 RESULTS, PEERS = (Path(__file__).parent.parent/f'nbs/results/{name}.csv' for name in ('million', 'million_peers'))
 FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']        # all rows on the first, `EVERYWHERE` on each
@@ -112,4 +112,4 @@ if __name__ == '__main__':
     args = parser.parse_args()
     if args.peers: side_by_side()
     elif args.closer: main(closer(), args.names, FOLDS[:1])
-    else: main(rows(1_000_209), args.names, FOLDS)
+    else: main(rows(SEARCHED_ON), args.names, FOLDS)
