@@ -13,5 +13,5 @@ def rows_in(path, *keys):
 def add(path, *rows):
     "Adds rows, as dicts, to a table; several processes may do so at once."
     with FileLock(f'{path}.lock'):
-        together = pd.concat([*([pd.read_csv(path, dtype=dict(fold=str))] if path.exists() else []), pd.DataFrame(rows)])
+        together = pd.concat([t for t in (rows_in(path), pd.DataFrame(rows)) if len(t)])
         atomic_write(path, lambda tmp: together.to_csv(tmp, index=False))
