@@ -1,166 +1,122 @@
-"""The arms of answer/plan.py, run: every score and loss with the settings that the search of its fold found (answer/nested.py), its heads trained
-with it or fitted afterwards, on each fold with three seeds. Then what is known, added piece by piece, and the models of likelihood with the settings that NLL
-chooses instead of RMSE.
+"""*Which loss wins?*: the entries of the plan on u1-u5 and on two splits by time, three seeds each, with settings from a search in each split; and their tables.
 
-    python -m answer.arms OUT                      u1-u5, and the two splits by time, on one core
-    python -m answer.arms OUT --jobs 2 --folds 1,2 two processes, some of the folds
-
-Each run is kept in OUT/runs, and the same command goes on from where it was stopped. `python -m answer.inference OUT` makes the tables of them.
-
-The seeds of a model are trained at once as a stack, and each has its own weights, batches and dropout. Out-of-fold predictions are those of five
-more trainings of each seed, each without a fifth of the training rows. Nothing here is averaged over members.
+arms.csv          a row for each run: what it is, split, seed, metrics, adaptive calibration error, seconds
+planned.csv       the planned comparisons on u1-u5, 100,000 draws of users, items, folds and seeds, p-values by Holm over all of them
+arm_intervals.csv each entry on u1-u5: value, interval, 10,000 draws
+described.csv     differences that were not planned: every head against one width, likelihood against squared error with each head; 10,000 draws, no tests
+outputs.csv       the same for other outputs of the dot product, against squared error with cuts of users and items fitted afterwards
+pit.csv           the PIT of each entry, in tenths, over folds and seeds
+ensembles.csv     a row for each entry and split: the metrics of the average prediction of its three seeds
+arm_groups.csv    some entries on the split by one date: metrics by how many training ratings the user has, and the film, means over seeds
+sets.csv          sets of levels with a promised coverage, tuned on one random half of each fold's test rows and measured on the other, by how much the user has rated
 """
-import argparse
-import time
-from dataclasses import replace
-from functools import partial
+from collections import defaultdict
 
-import joblib
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 
-from answer.nested import settings
-from answer.plan import FOLDS, HEADS, KNOWLEDGE, LOSSES, OTHER_SPLITS, SCORES, SEEDS, Arm
-from movielens_ce import __version__
-from movielens_ce.comparison import make_fold
-from movielens_ce.context import TimeContext
-from movielens_ce.data import RatingScale, load_ml100k, rating_dls
-from movielens_ce.evaluation import predict, score
-from movielens_ce.fitted import Gaussian, HeldOut, fit_cuts, fit_user_widths, held_out
-from movielens_ce.heads import CumulativeLogit, level_shares
-from movielens_ce.registry import definition
-from movielens_ce.runs import Run, fingerprint, load_run, prepare_out, run_path, save_run
-from movielens_ce.training import fit_one_cycle
+from answer import plan
+from answer.tables import RESULTS, columns_of, counts, paired, ranges, write
+from movielens_ce.comparison import iter_runs
+from movielens_ce.data import load_ml100k
+from movielens_ce.evaluation import Predictions, score
+from movielens_ce.runs import kept_runs, load_run
+from movielens_ce.statistics import CrossedLosses, adaptive_calibration_error, holm, intervals, level_sets, pit, score_by
 
-N_PARTS = 5
-MOVED_BY = dict(cuts=(), user_cuts=('user',), both_cuts=('user', 'item'))
-MORE = [k for k in KNOWLEDGE if k not in ('ids', 'sets')]                          # `ids` and `sets` are arms themselves
-BY_NLL = 'nll'                                                                  # known to an arm whose settings were chosen by NLL, not by RMSE
-LOOK = dict(before='before', up_to='up_to', both='both')
+TRACE = RESULTS.parent.parent/'answer/results/nested.csv'
+IN_SETS = plan.name(head='width'), plan.name(), plan.name(loss='ce', fitted='trained'), plan.name('sets', 'ce', fitted='trained')
+COVERAGES = .8, .9
+IN_GROUPS = [plan.name(s, loss, head, fitted) for s in ('dot', 'sets') for loss, head, fitted in
+             (('mse', 'width', 'after'), ('mse', 'both_cuts', 'after'), ('ce', 'both_cuts', 'after'), ('ce', 'both_cuts', 'trained'))]
 
 
-class Mean(nn.Module):
-    "A model of classes as a model of ratings: the mean of its probabilities."
-    def __init__(self, model, scale):
-        super().__init__()
-        self.inner, self.levels = model, torch.tensor(scale.values, dtype=torch.float32)
-
-    def forward(self, *batch): return self.inner(*batch).softmax(1) @ self.levels
-
-
-def name_of(arm):
-    "The name of an arm's runs, such as `dot-mse-both_cuts-after`."
-    return '-'.join([arm.score, arm.loss, arm.head, arm.fitted] + [arm.knows]*(arm.knows in (*MORE, BY_NLL)))
+def run(out, jobs):
+    "Searches settings and trains what `out` does not have."
+    ml, splits = load_ml100k(), (*plan.FOLDS, *plan.OTHER_SPLITS)
+    for entries, by, folds in ((plan.ENTRIES, 'rmse', splits), (plan.BY_NLL, 'nll', splits), (plan.OTHERS, 'rmse', plan.FOLDS)):
+        runs = iter_runs(ml.ratings, entries, folds, plan.SEEDS, out=out, jobs=jobs, stack=True, n_trials=plan.N_TRIALS, by=by, trace=TRACE, **columns_of(ml))
+        for r, new in runs:
+            if new: print(r.row['model'], r.row['fold'], r.row['seed'], *(f'{m} {r.row[m]:.4f}' for m in plan.METRICS), flush=True)
 
 
-def other_cuts(dls, build, moved_by, **options):
-    "The model of `build`, its cuts moved by others."
-    model = build(dls, **options)
-    model.head = CumulativeLogit(level_shares(dls), *(n if o in moved_by else 0 for o, n in (('user', dls.n_users), ('item', dls.n_items))))
-    return model
+def planned(losses):
+    "Each planned comparison, b − a, with its interval; the p-values of all of them are corrected together."
+    found = []
+    for metric in dict.fromkeys(c.metric for c in plan.COMPARISONS):
+        asked = {(c.b, c.a): c.name for c in plan.COMPARISONS if c.metric == metric}
+        part = losses.take([metric], sorted({name for pair in asked for name in pair}))
+        found.append(paired(part, [metric], asked, plan.DRAWS, level=1 - plan.LEVEL, tests=True).assign(name=list(asked.values())))
+    table = pd.concat(found).set_index('name').loc[[c.name for c in plan.COMPARISONS]].reset_index()
+    return table.assign(p_holm=holm(table.p))
 
 
-def train(entry, ratings, splits, scale, seeds=SEEDS, **features):
-    "(a model for each seed, their loaders, seconds)."
-    start = time.perf_counter()
-    dls = rating_dls(ratings, splits, target=entry.target, bs=entry.bs, scale=scale, device='cpu', context=entry.context, **features)
-    models = []
-    for s in seeds:
-        torch.manual_seed(s)
-        models.append(entry.make(dls))
-    fit_one_cycle(models, dls, entry.n_epoch, entry.lr, wd=entry.wd, wd_of=entry.wd_of, loss_func=entry.loss, seed=list(seeds), valid_every=entry.n_epoch,
-                  progress=False)
-    return models, dls, time.perf_counter() - start
+def described(losses, n_boot=10_000):
+    "(b, a): a head against one width, likelihood against squared error, trained with the score against afterwards, settings by NLL against by RMSE."
+    names = list(losses.rows['nll'])
+    def other(n, **words): return next((m for m, e in plan.ENTRIES.items() if e.words == plan.EVERY[n].words | words), None)
+    heads = [(n, other(n, head='width', fitted='after')) for n in names]
+    of_loss = [(n, other(n, loss='mse')) for n in names if plan.EVERY[n].loss == 'ce']
+    trained = [(n, other(n, fitted='after')) for n in names if plan.EVERY[n].fitted == 'trained']
+    more = [(n, other(n)) for n in plan.BY_NLL] + [(n, plan.name('sets', 'ce', fitted='trained')) for n in names if plan.EVERY[n].inputs in plan.LADDER]
+    pairs = [(b, a) for b, a in dict.fromkeys(heads + of_loss + trained + more) if a in names and b in names and a != b]
+    return paired(losses, plan.METRICS, pairs, n_boot)
 
 
-def points_of(model, entry, scale): return model if entry.target == 'rating' else Mean(model, scale)
+def of_sets(run, n_user):
+    "Coverage and size of the sets of one run, by how much the user has rated."
+    halves = np.random.default_rng(0).random(len(run.pred)) < .5
+    held, pred = run.pred.take(halves), run.pred.take(~halves)
+    for coverage in COVERAGES:
+        sets = level_sets(held, pred, coverage)
+        covered = sets[np.arange(len(pred)), pred.scale.to_class(pred.y)]
+        yield pd.DataFrame(dict(promised=coverage, group=ranges(n_user[~halves], [0, 20, 50, 100, 200]), covered=covered, size=sets.sum(1)))
 
 
-def out_of_fold(entry, ratings, rows, dls, seeds=SEEDS):
-    "A `HeldOut` of all training rows for each seed."
-    order, found = np.random.default_rng(0).permutation(rows), [[] for _ in seeds]
-    for part in np.array_split(order, N_PARTS):
-        models, part_dls, _ = train(entry, ratings, (np.setdiff1d(rows, part), part), dls.scale, seeds)
-        for parts, model in zip(found, models): parts.append(held_out(points_of(model, entry, dls.scale), part_dls.valid))
-    x_cat, y = dls.train_ds.of(ratings.iloc[order]).tensors[0].numpy(), ratings.rating.to_numpy(float)[order]
-    def join(what): return np.concatenate(what)
-    return [HeldOut(join([h.points for h in parts]), x_cat, y, tuple(map(join, zip(*(h.hidden for h in parts))))) for parts in found]
+def of_groups(run, n_user, n_item):
+    "The metrics of one run for people and films with few and with many training ratings."
+    for by, group in dict(user=ranges(n_user, [0, 1, 20]), film=ranges(n_item, [0, 1, 10])).items():
+        yield score_by(run.pred, group)[['rows', *plan.METRICS]].rename_axis('group').reset_index().assign(model=run.row['model'], by=by)
 
 
-def fit_head(head, held, dls):
-    if head == 'width': return held.gaussian(dls.scale)
-    if head == 'user_width': return fit_user_widths(held, dls.scale, dls.n_users)
-    return fit_cuts(held, dls.scale, (dls.n_users, dls.n_items), MOVED_BY[head])
+def tables(out, ratings):
+    "Yields (name, table). One run is in memory at a time, with those of its entry and split."
+    known = {f: counts(ratings, f) for f in (*plan.FOLDS, 'time')}
+    rows, together, groups, pits, sets, seeds = [], [], [], defaultdict(list), defaultdict(list), defaultdict(list)
+    def on_folds():
+        for run in map(load_run, kept_runs(out)):
+            model, fold = run.row['model'], run.row['fold']
+            if model not in plan.EVERY: continue
+            rows.append({k: run.row[k] for k in ('model', 'fold', 'seed', *plan.METRICS)}
+                        | dict(calibration=adaptive_calibration_error(run.pred), seconds=run.row['train_seconds'], n_test=len(run.pred)))
+            seeds[model, fold].append(run.pred)
+            if len(seeds[model, fold]) == len(plan.SEEDS):
+                of_all = score(Predictions.mean(seeds.pop((model, fold))))
+                together.append(dict(model=model, fold=fold, members=len(plan.SEEDS)) | {m: of_all[m] for m in plan.METRICS})
+            if fold == 'time' and model in IN_GROUPS: groups.extend(of_groups(run, *known[fold]))
+            if fold not in plan.FOLDS: continue
+            pits[model].append(pit(run.pred))
+            if model in IN_SETS: sets[model] += list(of_sets(run, known[fold][0]))
+            yield model, fold, ratings.iloc[run.rows], run.pred
+    losses = CrossedLosses.from_runs(on_folds(), plan.METRICS)
+    yield 'arms', with_words(pd.DataFrame(rows))
+    yield 'ensembles', pd.DataFrame(together)
+    yield 'arm_groups', pd.concat(groups).groupby(['model', 'by', 'group'], sort=False).mean().reset_index()
+    yield 'pit', pd.DataFrame({m: np.mean(p, axis=0) for m, p in pits.items()}).T.rename_axis('model').reset_index()
+    by_group = {m: pd.concat(s).groupby(['promised', 'group']).agg(covered=('covered', 'mean'), size=('size', 'mean'), n=('size', 'size')) for m, s in sets.items()}
+    yield 'sets', pd.concat(by_group, names=['model']).reset_index()
+    yield 'planned', planned(losses)
+    yield 'outputs', paired(losses, plan.METRICS, [(n, plan.name()) for n in (plan.name(head='width'), plan.name(loss='ce'), plan.name(loss='ce', fitted='trained'),
+                            plan.name(loss='ce', head='cuts', fitted='trained'), *plan.OTHERS)])
+    arms = losses.take(plan.METRICS, [n for n in losses.rows['nll'] if n not in plan.OTHERS])
+    yield 'arm_intervals', with_words(pd.concat([intervals(losses, m).rename_axis('model').reset_index().assign(metric=m) for m in plan.METRICS]))
+    yield 'described', described(arms)
 
 
-def digest(entry, arm, seeds=SEEDS): return definition(entry.definition, str(arm), seeds, N_PARTS, fit_cuts, fit_user_widths, Gaussian, TimeContext)
+def with_words(table):
+    "A table with columns for what its entries are."
+    return pd.concat([table[['model']], pd.DataFrame(plan.words(table.model), table.index), table.drop(columns='model')], axis=1)
 
 
-class Task:
-    "The arms of one score and loss on one fold, or one piece of knowledge. `entry` None: with the settings that the search of the fold found."
-    def __init__(self, fold, score, loss, knows='', entry=None, seeds=SEEDS):
-        self.fold, self.score, self.loss, self.knows, self.seeds = fold, score, loss, knows, seeds
-        self.entry = entry or settings(fold, score, loss, 'nll' if knows == BY_NLL else 'rmse')
-        if knows in LOOK: self.entry = replace(self.entry, context=partial(TimeContext, look=LOOK[knows]))
-
-    def arms(self):
-        if self.knows: return [Arm(self.score, self.loss, 'both_cuts', 'trained', self.knows)]
-        trained = [Arm(self.score, self.loss, head, 'trained') for head in MOVED_BY] if self.loss == 'ce' else []
-        return trained + [Arm(self.score, self.loss, head, 'after') for head in HEADS]
-
-    def kept(self, out, data):
-        def ok(arm, seed):
-            path = run_path(out, name_of(arm), self.fold, seed)
-            if not path.exists(): return False
-            run = load_run(path)
-            return run.definition == digest(self.entry, arm, self.seeds) and run.data == data
-        return all(ok(a, s) for a in self.arms() for s in self.seeds)
-
-    def run(self, out, ml):
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
-        ratings, scale = ml.ratings, RatingScale.from_ratings(ml.ratings.rating)
-        splits, data = make_fold(self.fold, ratings), fingerprint(ratings)
-        features = dict(user_features=ml.users, item_features=ml.items[['year', 'genres']]) if self.knows in MORE else {}
-        def keep(arm, seed, pred, seconds):
-            row = dict(model=name_of(arm), fold=self.fold, seed=seed, n_test=len(pred), **score(pred), train_seconds=seconds, **self.entry.settings,
-                       version=__version__)
-            save_run(Run(row, pred, pd.DataFrame(), splits[1], data, digest(self.entry, arm, self.seeds)), out)
-        models, dls, seconds = train(self.entry, ratings, splits, scale, self.seeds, **features)
-        for arm in self.arms():
-            if arm.fitted == 'after': continue
-            if arm.head == 'both_cuts': fitted, spent = models, seconds
-            else:
-                build = partial(other_cuts, build=self.entry.build, moved_by=MOVED_BY[arm.head])
-                fitted, _, spent = train(replace(self.entry, build=build), ratings, splits, scale, self.seeds)
-            for seed, model in zip(self.seeds, fitted): keep(arm, seed, predict(model, dls.valid), spent/len(self.seeds))
-        if self.knows: return
-        start = time.perf_counter()
-        held = out_of_fold(self.entry, ratings, splits[0], dls, self.seeds)
-        spent = seconds + time.perf_counter() - start
-        for seed, model, h in zip(self.seeds, models, held):
-            for arm in (a for a in self.arms() if a.fitted == 'after'):
-                start = time.perf_counter()
-                head = fit_head(arm.head, h, dls)
-                keep(arm, seed, predict(points_of(model, self.entry, scale), dls.valid, head), spent/len(self.seeds) + time.perf_counter() - start)
-        print(self.fold, self.score, self.loss, f'{spent:.0f} s', flush=True)
-
-
-def main(out, folds, jobs):
-    prepare_out(out)
-    ml = load_ml100k()
-    data = fingerprint(ml.ratings)
-    tasks = [Task(f, s, l) for f in folds for s in SCORES for l in LOSSES]
-    tasks += [Task(f, 'sets', 'ce', k) for f in folds for k in MORE] + [Task(f, s, 'ce', BY_NLL) for f in folds for s in SCORES]
-    joblib.Parallel(n_jobs=jobs)(joblib.delayed(t.run)(out, ml) for t in tasks if not t.kept(out, data))
-
-
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser('python -m answer.arms', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('out', metavar='OUT', help='the folder that keeps the runs')
-    parser.add_argument('--folds', default=','.join((*FOLDS, *OTHER_SPLITS)), help='names of folds with commas between them (default: all)')
-    parser.add_argument('--jobs', type=int, default=1, help='processes (default 1)')
-    args = parser.parse_args()
-    main(args.out, args.folds.split(','), args.jobs)
+def main(out, jobs):
+    run(out, jobs)
+    write(tables(out, load_ml100k().ratings))

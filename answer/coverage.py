@@ -1,22 +1,17 @@
 """How often a 95 % interval holds the truth: a simulation on the rows of u1-u5, with their users, items and folds, three seeds a fold.
 
-    python -m answer.coverage
-
-The losses of a pair of models differ by nothing on average, and by the sum of an effect of the user, one of the item, one of the fold, one of the seed and noise for each
-row. Writes nbs/results/coverage.csv: for each size of these effects the share of intervals that hold 0, for a bootstrap over users alone, over users and items, and
-over users, items, folds and seeds. 300 data sets, 400 draws each."""
-from pathlib import Path
-
+The losses of a pair of models differ by nothing on average, and by the sum of an effect of the user, one of the item, one of the fold, one of the seed
+and noise for each row. coverage.csv has for each size of these effects the share of intervals that hold 0, for a bootstrap over users alone, over users
+and items, and over users, items, folds and seeds. 300 data sets, 400 draws each."""
 import numpy as np
 import pandas as pd
 
 from answer.plan import FOLDS, SEEDS
-from movielens_ce.comparison import make_fold
+from answer.tables import write
 from movielens_ce.data import load_ml100k
-from movielens_ce.runs import atomic_write
+from movielens_ce.splits import make_fold
 from movielens_ce.statistics import CrossedLosses
 
-RESULTS = Path(__file__).parent.parent/'nbs/results/coverage.csv'
 OVER = {'users': ('user',), 'users, items': ('user', 'item'), 'users, items, folds, seeds': ('user', 'item', 'fold', 'seed')}
 NOISE = .5                                                     # of a row, in nats
 EFFECTS = [dict(user=.05, item=0., fold=0., seed=0.), dict(user=.05, item=.05, fold=0., seed=0.), dict(user=.05, item=.05, fold=0., seed=.005),
@@ -34,7 +29,7 @@ def made(rng, groups, codes, effects):
     return CrossedLosses({'nll': pd.DataFrame({'difference': rows})}, groups, {'nll': pd.Series({'difference': left})})
 
 
-def main():
+def main(out, jobs):
     ratings = load_ml100k().ratings
     groups = pd.concat([ratings[['user', 'item']].iloc[make_fold(f, ratings)[1]].assign(fold=f) for f in FOLDS], ignore_index=True)
     codes, found = {c: pd.factorize(groups[c])[0] for c in groups}, []
@@ -46,9 +41,5 @@ def main():
                 low, high = np.quantile(losses.draws('nll', N_BOOT, seed=k, over=over)[:, 0], [.025, .975])
                 hits[name].append(low < 0 < high)
                 widths[name].append(high - low)
-        found += [effects | dict(over=o, covered=np.mean(hits[o]), width=round(np.mean(widths[o]), 5)) for o in OVER]
-        print(*found[-3:], sep='\n', flush=True)
-    atomic_write(RESULTS, lambda tmp: pd.DataFrame(found).assign(n_sets=N_SETS).to_csv(tmp, index=False))
-
-
-if __name__ == '__main__': main()
+        found += [effects | dict(over=o, covered=np.mean(hits[o]), width=round(np.mean(widths[o]), 5), n_sets=N_SETS) for o in OVER]
+    write([('coverage', pd.DataFrame(found))])

@@ -1,115 +1,158 @@
-"""MovieLens-1M: a tenth of the ratings tested (three random splits), then a fifth (one), with the settings of `LARGE`. Each run is added
-to nbs/results/million.csv as soon as it is there, and a run that is there is not done again.
+"""*A million ratings*: MovieLens-1M. Each row is added to its table as soon as it is there.
 
-    python -m answer.million                   everything, on one core
-    python -m answer.million ordinal_ids       some of the rows
-    python -m answer.million --closer          the settings of `python -m answer.search --data 1m-near`, columns, 4 members; needs the extra [bench]
-    python -m answer.million --peers           myFM and ours side by side in one run, nbs/results/million_peers.csv; needs the extra [bench]
+million.csv       a tenth of the ratings tested (three random splits), then a fifth (one), with the settings of `LARGE`
+million_peers.csv myFM and ours side by side in one process, told the same sets and times; myFM with rank 32 and 512 iterations, as in its own notebook. Needs [bench]
+million_arms.csv  the entries of the plan on a random tenth of the ratings, one seed: value, interval, adaptive calibration error, seconds
+million_diff.csv  every head against one width, likelihood against squared error with each head, cuts trained against cuts fitted afterwards
+loss_scale.csv    squared error divided by a number, with everything else the same: a minimum stays where it is, but gradients become smaller beside the epsilon of Adam
+growing.csv       a quarter of the users, drawn twice, trained with the settings of all in three ways; `entry_of` uses the first
 
-myFM's ordered probit has the rank (32) and the iterations (512) of its own notebook on MovieLens-1M, and is told the same sets and times by the same loaders.
+The tables of the plan have 2,000 draws of users and items. One split and one seed have no spread of their own: the intervals leave it out. The last two
+tables score the held-out training rows of `answer/settings.py`.
 """
-import argparse
 import resource
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
-import torch
+import numpy as np
+import pandas as pd
 
-from answer.kept import add, rows_in
-from answer.new_people import biases
-from movielens_ce.comparison import fit_entry, fit_head, make_fold
+from answer import plan
+from answer.arms import described, with_words
+from answer.people import baseline, biases
+from answer.settings import FOLDER, rows_1m
+from answer.tables import RESULTS, columns_of, scores_of, write
+from movielens_ce.comparison import iter_runs
 from movielens_ce.context import TimeContext
-from movielens_ce.data import RatingScale, hold_out, rating_dls
-from movielens_ce.evaluation import Predictions, predict, score
-from movielens_ce.fitted import Gaussian
+from movielens_ce.data import rating_dls
+from movielens_ce.fit import fit, one_thread
+from movielens_ce.losses import mse
 from movielens_ce.movielens import load_movielens
 from movielens_ce.registry import MODELS, SEARCHED_ON, entry_of
+from movielens_ce.runs import add_rows, load_run, read_rows, run_path
+from movielens_ce.splits import make_fold
+from movielens_ce.statistics import CrossedLosses, adaptive_calibration_error, intervals
+from movielens_ce.tune import best_entry, held_out_scores
 
-RESULTS, PEERS = (Path(__file__).parent.parent/f'nbs/results/{name}.csv' for name in ('million', 'million_peers'))
 FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']        # all rows on the first, `EVERYWHERE` on each
 EVERYWHERE = 'biases', 'dot', 'dot_fitted', 'dot_ordinal', 'ordinal_ids', 'ordinal', 'ordinal, earlier'
-METRICS = 'rmse', 'mae', 'accuracy', 'nll'
+DRAWS = 2_000
+# score and loss of the plan -> the search that its settings are from
+SEARCHED = {('dot', 'mse'): 'dot', ('dot', 'ce'): 'dot_ordinal_more', ('nn', 'mse'): 'nn', ('nn', 'ce'): 'nn_ordinal', ('sets', 'mse'): 'implicit_ids',
+            ('sets', 'ce'): 'ordinal_ids', ('times', 'mse'): 'implicit_more', ('times', 'ce'): 'ordinal_ids'}
 
 
-def looking(look, n):
-    "`ordinal` whose context looks at earlier ratings only."
-    return replace(entry_of('ordinal', n), context=partial(TimeContext, look=look), n_members=1)
+def trials(search):
+    rows = read_rows(FOLDER/'tuning-1m.csv')
+    return rows[rows.search == search]
 
 
-def rows(n):
-    "Name -> entry, for `n` ratings; `None` for the table of biases."
-    one = {name: replace(entry_of(name, n), n_members=1) for name in ('dot', 'dot_fitted', 'dot_ordinal', 'implicit', 'ordinal_ids', 'ordinal')}
-    many = {f'{name}, 4 members': replace(one[name], n_members=4) for name in ('ordinal_ids', 'ordinal')}
-    told = {f'{name}, columns': one[name] for name in ('ordinal_ids', 'ordinal')}
-    return dict(biases=None) | one | {'ordinal, earlier': looking('before', n), 'ordinal, up to the second': looking('up_to', n)} | told | many
+def named():
+    "Name of a row -> (entry, whether it is told columns); no entry for the table of biases."
+    def one(name): return replace(entry_of(name, SEARCHED_ON), n_members=1)
+    def looking(look): return replace(one('ordinal'), context=partial(TimeContext, look=look))
+    rows = {name: (one(name), False) for name in ('dot', 'dot_fitted', 'dot_ordinal', 'implicit', 'ordinal_ids', 'ordinal')}
+    rows |= {'ordinal, earlier': (looking('before'), False), 'ordinal, up to the second': (looking('up_to'), False)}
+    for name in ('ordinal_ids', 'ordinal'):
+        rows |= {f'{name}, columns': (one(name), True), f'{name}, 4 members': (replace(one(name), n_members=4), False)}
+    near = best_entry(MODELS['ordinal_ids'], trials('ordinal_ids_near'), 'nll')
+    return dict(biases=(None, False)) | rows | {'ordinal_ids, closer': (replace(near, n_members=4), True)}
 
 
-def closer():
-    "The row of `--closer`: name -> entry."
-    from answer.search import SIZES, done, with_best
-    return {'ordinal_ids, closer': replace(with_best(MODELS['ordinal_ids'], done(SIZES['1m-near'], 'ordinal_ids_near')), n_members=4)}
-
-
-def of_biases(ratings, train, test, scale):
-    rest, held = hold_out(train, 0.1, 0)
-    head = Gaussian.fit(biases(ratings.iloc[rest], ratings.iloc[held]), ratings.rating.iloc[held], scale)
-    points = biases(ratings.iloc[train], ratings.iloc[test])
-    return Predictions(head.probs(points), ratings.rating.iloc[test].to_numpy(float), scale, head.width, points), 0.
-
-
-def of_entry(entry, ratings, train, test, scale, **features):
-    model, dls, _, seconds = fit_entry(entry, ratings, (train, test), 0, scale, **features)
-    head, spent = fit_head(entry, ratings, train, dls, 0, **features)
-    return predict(model, dls.valid, head), seconds + spent*(entry.fit_head is not None)
-
-
-def of_myfm(context, ratings, train, test, scale):
-    "myFM's ordered probit, told what our model with this context is told."
-    from benchmarks.other_packages import myfm_told
-    dls = rating_dls(ratings, (train, test), target='class', scale=scale, device='cpu', context=context)
-    seconds, probs = myfm_told(dls, seed=0, n_iter=512, rank=32)
-    return Predictions(probs/probs.sum(1, keepdims=True), ratings.rating.iloc[test].to_numpy(float), scale), seconds
-
-
-def add_run(path, model, fold, pred, seconds):
+def add(table, model, fold, pred, seconds):
     "Adds the row of a run to a table and prints it."
-    got, peak = score(pred), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
-    row = dict(model=model, fold=fold, n_test=len(pred), **{m: round(got[m], 5) for m in METRICS}, seconds=round(seconds, 1), peak_gib=round(peak, 2))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
+    row = dict(model=model, fold=fold, n_test=len(pred), **scores_of(pred), seconds=round(seconds, 1), peak_gib=round(peak, 2))
     print(*row.values(), flush=True)
-    add(path, row)
+    add_rows(RESULTS/f'{table}.csv', row)
 
 
-def side_by_side():
+def is_there(table, model, fold):
+    rows = read_rows(RESULTS/f'{table}.csv', 'model', 'fold')
+    return ((rows.model == model) & (rows.fold == fold)).any()
+
+
+def large(ml):
+    "The rows of million.csv."
+    for fold in FOLDS:
+        splits = make_fold(fold, ml.ratings)
+        for name, (entry, told) in named().items():
+            if fold != FOLDS[0] and name not in EVERYWHERE or is_there('million', name, fold): continue
+            if entry is None: pred, seconds = baseline(biases, ml.ratings, *splits), 0.
+            else:
+                fitted, = fit(entry, ml.ratings, splits, **columns_of(ml) if told else {})
+                pred, seconds = fitted.predict(), fitted.seconds
+            add('million', name, fold, pred, seconds)
+
+
+def peers(ml):
     "Ours and myFM's, one after the other in one process, with sets and times on both sides."
-    torch.set_num_threads(1)
-    ratings = load_movielens('1m').ratings
-    splits, scale, entry = make_fold(FOLDS[0], ratings), RatingScale.from_ratings(ratings.rating), rows(len(ratings))['ordinal']
-    for name, run in {'ordinal': partial(of_entry, entry), 'myFM': partial(of_myfm, entry.context)}.items():
-        if not (rows_in(PEERS, 'model').model == name).any(): add_run(PEERS, name, FOLDS[0], *run(ratings, *splits, scale))
+    splits, entry = make_fold(FOLDS[0], ml.ratings), replace(entry_of('ordinal', SEARCHED_ON), n_members=1)
+    if not is_there('million_peers', 'ordinal', FOLDS[0]):
+        fitted, = fit(entry, ml.ratings, splits)
+        add('million_peers', 'ordinal', FOLDS[0], fitted.predict(), fitted.seconds)
+    if is_there('million_peers', 'myFM', FOLDS[0]): return
+    from answer.packages import myfm_told
+    dls = rating_dls(ml.ratings, splits, target='class', device='cpu', context=entry.context)
+    seconds, pred = myfm_told(dls, n_iter=512, rank=32)
+    add('million_peers', 'myFM', FOLDS[0], pred, seconds)
 
 
-def main(entries, names, folds):
-    torch.set_num_threads(1)
+def arms():
+    "Name -> entry of the plan, with the settings for a million ratings."
+    entries = {n: e for n, e in plan.ENTRIES.items() if e.inputs not in plan.LADDER}
+    searched = {plan.SCORES[score] + (loss,): search for (score, loss), search in SEARCHED.items()}
+    return {n: replace(best_entry(e, trials(s := searched[e.score, e.inputs, e.loss]), 'rmse' if e.loss == 'mse' else 'nll'), n_members=1)
+            for n, e in entries.items()}
+
+
+def loss_head_score(out, ml, jobs):
+    "The tables of the plan's entries."
+    entries, fold = arms(), FOLDS[0]
+    for r, new in iter_runs(ml.ratings, entries, [fold], out=f'{out}/1m', jobs=jobs, stack=True): print(r.row['model'], round(r.row['nll'], 4), flush=True)
+    runs = {name: load_run(run_path(f'{out}/1m', name, fold, 0)) for name in entries}
+    losses = CrossedLosses.from_runs(((n, fold, ml.ratings.iloc[r.rows], r.pred) for n, r in runs.items()), plan.METRICS)
+    more = pd.DataFrame({n: dict(calibration=adaptive_calibration_error(r.pred), seconds=r.row['train_seconds']) for n, r in runs.items()}).T
+    values = pd.concat([intervals(losses, m, DRAWS).rename_axis('model').reset_index().assign(metric=m) for m in plan.METRICS])
+    yield 'million_arms', with_words(values.merge(more, left_on='model', right_index=True).reset_index(drop=True))
+    yield 'million_diff', described(losses, DRAWS)
+
+
+@dataclass(frozen=True)
+class Divided:
+    "Squared error divided by a number."
+    by: float
+    def __call__(self, output, y): return mse(output, y)/self.by
+
+
+def loss_scale(ml):
+    of, splits = entry_of('ordinal_ids', SEARCHED_ON), rows_1m(ml.ratings)
+    entry = replace(MODELS['implicit'], context=None, n_members=1, lr=of.lr, wd=of.wd, n_epoch=of.n_epoch, bs=of.bs, options=of.options)
+    found = {by: held_out_scores(replace(entry, loss_func=Divided(by)), ml.ratings, splits) for by in (1, 4, 16)}
+    return pd.DataFrame([dict(divided_by=by, rmse=round(got['rmse'], 5), seconds=round(got['seconds'], 1)) for by, got in found.items()])
+
+
+def growing(ml, share=1/4):
+    ratings, found = ml.ratings, []
+    splits, users = rows_1m(ratings), ratings.user.unique()
+    for seed in (0, 1):
+        some = np.random.default_rng(seed).permutation(users)[:round(len(users)*share)]
+        inside = ratings.user.isin(some).to_numpy()
+        rows = tuple(r[inside[r]] for r in splits)
+        for name in ('dot', 'dot_ordinal', 'ordinal_ids'):
+            entry = replace(entry_of(name, SEARCHED_ON), n_members=1)
+            steps = replace(entry, bs=round(entry.bs*share))
+            for way, e in {'same steps, epsilon scaled': replace(steps, eps=entry.eps/share), 'same steps': steps, 'same batch': entry}.items():
+                got = held_out_scores(e, ratings, rows, seed)
+                value = got['rmse' if e.target == 'rating' else 'nll']
+                found.append(dict(model=name, way=way, seed=seed, bs=e.bs, eps=e.eps, value=round(value, 5), seconds=round(got['seconds'], 1)))
+    return pd.DataFrame(found)
+
+
+def main(out, jobs):
     ml = load_movielens('1m')
-    ratings, columns = ml.ratings, dict(user_features=ml.users, item_features=ml.items[['year', 'genres']])
-    scale = RatingScale.from_ratings(ratings.rating)
-    for fold in folds:
-        splits = make_fold(fold, ratings)
-        for name in names or entries:
-            if fold != FOLDS[0] and name not in EVERYWHERE: continue
-            there = rows_in(RESULTS, 'model', 'fold')
-            if ((there.model == name) & (there.fold == fold)).any(): continue
-            run = of_biases if entries[name] is None else partial(of_entry, entries[name], **columns if name.endswith(('columns', 'closer')) else {})
-            add_run(RESULTS, name, fold, *run(ratings, *splits, scale))
-
-
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser('python -m answer.million', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('names', nargs='*', metavar='ROW', help='some of the rows (default: all)')
-    parser.add_argument('--peers', action='store_true', help='myFM beside ours instead')
-    parser.add_argument('--closer', action='store_true', help='the row of the closer search instead')
-    args = parser.parse_args()
-    if args.peers: side_by_side()
-    elif args.closer: main(closer(), args.names, FOLDS[:1])
-    else: main(rows(SEARCHED_ON), args.names, FOLDS)
+    with one_thread():
+        large(ml)
+        write(loss_head_score(out, ml, jobs))
+        write((name, table(ml)) for name, table in dict(loss_scale=loss_scale, growing=growing).items() if not (RESULTS/f'{name}.csv').exists())
+        peers(ml)

@@ -1,45 +1,74 @@
-"""The plan of the answer's second edition: what is run, what is compared and what counts as a difference. It was committed before the runs that
-it governs. The scripts that analyse them import it, and the study *The plan* shows it."""
-from dataclasses import dataclass
+"""The plan of the answer: which entries are run, what is compared, and what counts as a difference. It was committed before the runs that it
+governs. The scripts that make and analyse them import it, and the study *The plan* shows it."""
+from dataclasses import dataclass, replace
+
+from movielens_ce.registry import AXES, grid_entry
 
 SMALLEST = dict(rmse=.002, accuracy=.005, nll=.01)          # the smallest differences that matter, in the metrics' own units
 FOLDS = tuple('12345')                                      # u1-u5; the planned comparisons are made on these
 OTHER_SPLITS = ('user-time', 'time')                        # the last fifth of each user; one date for all
 SEEDS = (0, 1, 2)
-N_TRIALS = 16                                               # of each score and loss, on training rows; for the planned comparisons within each fold
+N_TRIALS = 16                                               # of each search, on the training rows of each split
 DRAWS, LEVEL = 100_000, .05                                 # bootstrap over users and items, with folds and seeds; family-wise error by Holm
+METRICS = 'rmse', 'mae', 'accuracy', 'nll'
 
-SCORES = dict(dot='dot product', nn='network', sets='dot product with implicit sets', time='the same with time on both sides')
+SCORES = {'dot': ('dot', 'ids'), 'nn': ('nn', 'ids'), 'sets': ('dot', 'sets'), 'times': ('dot', 'times')}      # the scores, with what they are told
+HEADS = 'width', 'user_width', 'cuts', 'user_cuts', 'both_cuts'
+TRAINED = 'both_cuts', 'user_cuts', 'cuts'                  # a search trains the first one
+LADDER = 'columns', 'earlier', 'same_second', 'both_sides'   # what is told besides sets, one after the other
+OUTPUTS = {'softmax': ('ce', 'levels'), 'HL-Gauss': ('hl_gauss', 'levels'), 'ranked probability': ('rps', 'levels'),
+           'line': ('ce', 'line'), 'line in order': ('ce', 'ordered_line')}      # other outputs of the dot product: loss, head
+
+# what they are called on the pages
+TITLES = dict(dot='dot product', nn='network', sets='dot product with implicit sets', times='the same with time on both sides')
 LOSSES = dict(mse='squared error', ce='likelihood')
-HEADS = dict(width='Gaussian, one width', user_width='Gaussian, a width for each user', cuts='cumulative logit, shared cuts',
-             user_cuts='cumulative logit, cuts of users', both_cuts='cumulative logit, cuts of users and items')
-FITTED = dict(trained='with the score', after='afterwards, on out-of-fold predictions of the training rows')
+STEPS = dict(ids='ids alone (dot product)', sets='and implicit sets', columns='and columns: age, gender, occupation; year, genres',
+             earlier='and earlier ratings of the same user', same_second='and those of the same second', both_sides='and later ones')
+
+BOOK = dict(lr=5e-3, wd=.1, n_epoch=5, bs=64)               # where each search begins; with sets, the batches are larger
+NO_DECAY = dict(user_bias=0., item_bias=0.)
 
 
-@dataclass(frozen=True)
-class Arm:
-    "A score, the loss that it is trained with, a head, and when the head is fitted."
-    score: str # A key of `SCORES`
-    loss: str # A key of `LOSSES`
-    head: str # A key of `HEADS`
-    fitted: str # A key of `FITTED`
-    knows: str = '' # What else it knows, see `KNOWLEDGE`
+def start(score, inputs, loss, head, fitted):
+    "An entry with the settings that its search begins with."
+    sets, cuts = inputs != 'ids', loss == 'ce' and (head in HEADS or fitted == 'after')
+    size = dict(n_act=100) if score == 'nn' else dict(n_factors=64, dropout=0.) if sets else dict(n_factors=50)
+    wd_of = (dict(head=.1) if cuts else {}) | (NO_DECAY if (sets or cuts) and score != 'nn' else {})
+    trained = 'cuts' if cuts else head if loss != 'mse' else 'number'
+    search = ' '.join((score, 'sets' if inputs in LADDER else inputs, loss, trained))
+    return grid_entry(score, inputs, loss, head, fitted, **BOOK | dict(bs=2048 if sets else 64), wd_of=wd_of, options=size, search=search)
 
-    def __str__(self): return ' · '.join(o for o in (self.score, self.loss, self.head, self.fitted, self.knows) if o)
+
+def name(score='dot', loss='mse', head='both_cuts', fitted='after', inputs='ids', by='rmse'):
+    "The name of an entry, under which its runs are kept. `score` may be a key of `SCORES`; `by` is the criterion that chose its settings."
+    score, inputs = (SCORES[score][0], inputs if inputs != 'ids' else SCORES[score][1]) if score in SCORES else (score, inputs)
+    return '-'.join((score, inputs, loss, head, fitted) + (() if by == 'rmse' else (by,)))
+
+
+def named(*words, by='rmse'):
+    score, inputs, loss, head, fitted = words
+    return name(score, loss, head, fitted, inputs, by), start(*words)
 
 
 def arms():
-    """All arms of loss × head × score. A score that is trained by squared error has no head in training, so that its heads come
+    """All entries of loss × head × score. A score that is trained by squared error has no head in training, so that its heads come
     afterwards. A score that is trained by likelihood has a cumulative logit in training; afterwards its heads are fitted to the mean that it predicts."""
-    for score in SCORES:
-        yield from (Arm(score, 'mse', head, 'after') for head in HEADS)
-        yield from (Arm(score, 'ce', head, 'trained') for head in HEADS if head.endswith('cuts'))
-        yield from (Arm(score, 'ce', head, 'after') for head in HEADS)
+    for of in SCORES.values():
+        yield from (named(*of, 'mse', head, 'after') for head in HEADS)
+        yield from (named(*of, 'ce', head, 'trained') for head in TRAINED)
+        yield from (named(*of, 'ce', head, 'after') for head in HEADS)
+    yield from (named('dot', inputs, 'ce', 'both_cuts', 'trained') for inputs in LADDER)
 
 
-# what is added, one after the other, to `sets` trained by likelihood with cuts of users and items
-KNOWLEDGE = dict(ids='ids alone (dot product)', sets='and implicit sets', columns='and columns: age, gender, occupation; year, genres',
-                 before='and earlier ratings of the same user', up_to='and those of the same second', both='and later ones')
+ENTRIES = dict(arms())                                       # name -> entry, settings by the RMSE of its search
+BY_NLL = dict(named(*of, 'ce', 'both_cuts', 'trained', by='nll') for of in SCORES.values())      # settings by the NLL of the same search
+OTHERS = dict(named('dot', 'ids', *of, 'trained') for of in OUTPUTS.values())                    # not in the plan: described, not tested
+EVERY = ENTRIES | BY_NLL | OTHERS
+
+
+def words(names):
+    "Columns of a table with the names of entries: what each of them is, and the criterion that chose its settings."
+    return [EVERY[n].words | dict(by='nll' if n in BY_NLL else 'rmse') for n in names]
 
 
 @dataclass(frozen=True)
@@ -47,31 +76,29 @@ class Comparison:
     "A planned comparison: `b` minus `a` on the same rows."
     name: str # What is called what
     question: str # What it answers
-    a: Arm
-    b: Arm
+    a: str # Name of an entry
+    b: str # Name of an entry
     metric: str # The metric that decides
     expected: str # What the sketches led us to expect, before the runs
 
 
-def _knows(what): return Arm('dot' if what == 'ids' else 'sets', 'ce', 'both_cuts', 'trained', what)
+def _knows(inputs): return name(loss='ce', fitted='trained', inputs=inputs)
 
 
 def _loss(score, expected):
-    a, b = Arm(score, 'mse', 'both_cuts', 'after'), Arm(score, 'ce', 'both_cuts', 'after')
-    return Comparison(f'loss, {score}', 'Does the loss matter where score and head are the same?', a, b, 'nll', expected)
+    return Comparison(f'loss, {score}', 'Does the loss matter where score and head are the same?', name(score), name(score, 'ce'), 'nll', expected)
 
 
+HEAD, LITTLE = 'What does the head give, the score and its loss being the same?', 'less than .01 either way'
 COMPARISONS = (
-    _loss('dot', 'less than .01 either way'),
-    _loss('nn', 'less than .01 either way'),
-    _loss('sets', 'less than .01 either way'),
-    _loss('time', 'less than .01 either way'),
-    Comparison('head, dot', 'What does the head give, the score and its loss being the same?', Arm('dot', 'mse', 'width', 'after'), Arm('dot', 'mse', 'both_cuts', 'after'), 'nll', '-.05'),
-    Comparison('head, sets', 'What does the head give, the score and its loss being the same?', Arm('sets', 'mse', 'width', 'after'), Arm('sets', 'mse', 'both_cuts', 'after'), 'nll', '-.05'),
-    Comparison('shape', 'How much of it is the shape alone?', Arm('dot', 'mse', 'width', 'after'), Arm('dot', 'mse', 'cuts', 'after'), 'nll', '-.02'),
-    Comparison('people', 'How much of it is that people use the levels differently?', Arm('dot', 'mse', 'cuts', 'after'), Arm('dot', 'mse', 'user_cuts', 'after'), 'nll', '-.025'),
-    Comparison('when', 'Is a head that is fitted afterwards as good as one that is trained with the score?', Arm('dot', 'ce', 'both_cuts', 'trained'), Arm('dot', 'ce', 'both_cuts', 'after'), 'nll', 'less than .01 either way'),
+    *(_loss(score, LITTLE) for score in SCORES),
+    Comparison('head, dot', HEAD, name(head='width'), name(), 'nll', '-.05'),
+    Comparison('head, sets', HEAD, name('sets', head='width'), name('sets'), 'nll', '-.05'),
+    Comparison('shape', 'How much of it is the shape alone?', name(head='width'), name(head='cuts'), 'nll', '-.02'),
+    Comparison('people', 'How much of it is that people use the levels differently?', name(head='cuts'), name(head='user_cuts'), 'nll', '-.025'),
+    Comparison('when', 'Is a head that is fitted afterwards as good as one that is trained with the score?', name(loss='ce', fitted='trained'),
+               name(loss='ce'), 'nll', LITTLE),
     Comparison('sets', 'What do implicit sets add?', _knows('ids'), _knows('sets'), 'rmse', '-.025'),
     Comparison('columns', 'What do columns add to them?', _knows('sets'), _knows('columns'), 'rmse', '-.005'),
-    Comparison('earlier ratings', 'What do earlier ratings add, as a system could use them?', _knows('columns'), _knows('before'), 'rmse', '-.003'),
+    Comparison('earlier ratings', 'What do earlier ratings add, as a system could use them?', _knows('columns'), _knows('earlier'), 'rmse', '-.003'),
 )

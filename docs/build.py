@@ -441,7 +441,7 @@ MORE_NAMES = {                                         # of the glossary's terms
 ORDINARY = {                                           # where the same words mean something else, on every page or on one
     '': ['are level with', 'below the level', 'fold the', 'cuts it', 'to score', 'should score', 'scores every', 'scores it', 'History and Context',
          'that score', 'nonconformity score', 'member of a list', 'value for each member'],
-    'scores.html': ['member', 'members'], 'studies/every_model.html': ['scores'], 'studies/top_50_for_every_user.html': ['score', 'scores']}
+    'scores.html': ['member', 'members'], 'studies/top_50_for_every_user.html': ['score', 'scores']}
 NO_PROSE = ('header, nav, h1, h2, h3, h4, h5, h6, pre, code, a, table, figure, figcaption, button, summary, math, script, style, '
             '.cell-output:not(.cell-output-markdown)')
 

@@ -78,7 +78,7 @@ def _note(text):
 def cli():
     "MovieLens with cross-entropy: which model of fast.ai's chapter 8 predicts ratings best?"
 
-# %% ../nbs/20_cli.ipynb #7cede4f9
+# %% ../nbs/20_cli.ipynb #a88dff24
 def results_table(
     results, # Results of `compare`
 ) -> Table: # A table for rich's console
@@ -155,7 +155,7 @@ def _note_times(models, ratings):
 
 def _note_strangers(ratings, folds):
     "Prints, for each fold, how many test rows have a user without training rows."
-    from movielens_ce.comparison import make_fold
+    from movielens_ce.splits import make_fold
     for f in folds:
         train, test = (ratings.user.iloc[rows] for rows in make_fold(f, ratings))
         n = int((~test.isin(train.unique())).sum())
@@ -177,7 +177,7 @@ class _WithModels(click.Command):
             if option == '--models': formatter.write_text(f'Default: {", ".join(DEFAULT_MODELS)}')
         super().format_epilog(ctx, formatter)
 
-# %% ../nbs/20_cli.ipynb #3227cf9c
+# %% ../nbs/20_cli.ipynb #3ec9ae96
 def _show_run(bar, run, new):
     "Prints a line about a run."
     r = run.row
@@ -237,7 +237,7 @@ def compare(models, folds, seeds, epochs, data, out, jobs, **options):
     results = results_frame(run.row for run in runs)
     order = {tuple(k): i for i, k in enumerate(results[['model', 'fold', 'seed']].to_numpy().tolist())}
     runs.sort(key=lambda run: order[run.row['model'], run.row['fold'], run.row['seed']])
-    write_results(out)
+    write_results(out, runs)
     plots, console = _write_plots(runs, out), Console()
     console.print()
     console.print(results_table(results))

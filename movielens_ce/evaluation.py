@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['decode', 'Predictions', 'predict', 'score', 'score_by_decoder', 'as_metric']
 
-# %% ../nbs/10_evaluation.ipynb #2720d631
-from dataclasses import dataclass
+# %% ../nbs/10_evaluation.ipynb #33ef111e
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,7 @@ def decode(
     if decoder == 'mode': return scale.to_rating(probs.argmax(axis=1))
     raise ValueError(f"decoder must be 'mean', 'median' or 'mode', not {decoder!r}")
 
-# %% ../nbs/10_evaluation.ipynb #f5498afb
+# %% ../nbs/10_evaluation.ipynb #d2ffaab5
 @dataclass(frozen=True)
 class Predictions:
     "The predictions of a model for some rows, with the true ratings: everything that the metrics need."
@@ -52,6 +52,32 @@ class Predictions:
         "Returns one rating for each row. The mean of a regression model is its own prediction, if `rating` is given."
         if decoder == 'mean' and self.rating is not None: return self.rating
         return decode(self.probs, self.scale, decoder)
+
+    def take(self,
+        rows, # Row numbers, or a Boolean for each row
+    ) -> 'Predictions': # Of these rows
+        "Takes some of the rows."
+        rating = None if self.rating is None else self.rating[rows]
+        return replace(self, probs=self.probs[rows], y=self.y[rows], rating=rating)
+
+    @classmethod
+    def mean(cls,
+        preds, # Predictions of several models for the same rows
+    ) -> 'Predictions': # With the width of the first
+        "Averages the probabilities, and the ratings if all of the models predict ratings."
+        first, *others = preds
+        if any(not np.array_equal(first.y, o.y, equal_nan=True) for o in others): raise ValueError('only predictions for the same rows can be averaged')
+        rating = None if any(p.rating is None for p in preds) else np.mean([p.rating for p in preds], axis=0)
+        return replace(first, probs=np.mean([p.probs for p in preds], axis=0), rating=rating)
+
+    @classmethod
+    def join(cls,
+        preds, # Predictions of one model for several parts of the rows
+    ) -> 'Predictions': # All rows, with the width of the first part
+        "Puts the rows of several parts one after another."
+        rating = None if any(p.rating is None for p in preds) else np.concatenate([p.rating for p in preds])
+        probs, y = (np.concatenate([getattr(p, name) for p in preds]) for name in ('probs', 'y'))
+        return replace(preds[0], probs=probs, y=y, rating=rating)
 
 def predict(
     model, # A module, or a fastai `Learner`

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['cut_gaussian', 'Gaussian', 'outputs', 'fit_width', 'fit_gaussian', 'HeldOut', 'FittedHead', 'fit_cuts',
-           'fit_user_widths', 'held_out', 'WithHead']
+           'fit_user_widths', 'held_out', 'MeanRating', 'WithHead']
 
 # %% ../nbs/09_fitted.ipynb #af1c6266
 import copy
@@ -340,6 +340,25 @@ def held_out(
     points, y = outputs(model, dl)
     if points.ndim != 1: raise ValueError('a model with a logit for each level needs no fitted head')
     return HeldOut(points, dl.dataset.trained_rows.numpy(), y, tuple(hidden))
+
+# %% ../nbs/09_fitted.ipynb #25cd73c5
+class MeanRating(nn.Module):
+    "A model of classes as a model of ratings: the mean of its probabilities."
+    def __init__(self,
+        model:nn.Module, # A trained model with a logit for each level
+        scale:RatingScale, # The rating levels
+    ):
+        super().__init__()
+        self.inner, self.target = model, 'rating'
+        self.register_buffer('levels', torch.tensor(scale.values, dtype=torch.float32))
+
+    def forward(self,
+        x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
+        x_cont:torch.Tensor=None, # Context for the model, float32 `[n, n_cont]`
+    ) -> torch.Tensor: # Mean ratings, float32 `[n]`
+        "Returns the mean of each row's distribution, in rating units."
+        logits = self.inner(x_cat) if x_cont is None else self.inner(x_cat, x_cont)
+        return logits.softmax(1) @ self.levels
 
 # %% ../nbs/09_fitted.ipynb #d6a22e9d
 class WithHead(nn.Module):

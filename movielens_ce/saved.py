@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Recommender', 'check_place', 'save_model', 'load_model', 'train_on_all']
 
-# %% ../nbs/19_saved.ipynb #eb78e081
+# %% ../nbs/19_saved.ipynb #6f3ac192
 import hashlib
 import json
 import os
@@ -29,10 +29,10 @@ from safetensors.torch import save as bytes_of
 from torch import nn
 
 from . import __version__
-from .comparison import fit_entry, fit_head
 from .context import TimeContext
 from .data import Features, RatingDataset, RatingDL, RatingScale, _trained_rows
 from .evaluation import Predictions, predict
+from .fit import fit, one_thread
 from .fitted import FittedHead, Gaussian, WithHead, outputs
 from .foldin import fold_in
 from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
@@ -649,7 +649,7 @@ def load_model(
     try: return _recommender(meta, data)
     except _FAULTS as e: raise ValueError(f'{path} is not a valid model of format {_FORMAT} ({type(e).__name__})') from None
 
-# %% ../nbs/19_saved.ipynb #f840eb62
+# %% ../nbs/19_saved.ipynb #ee3b16db
 def train_on_all(
     name:str, # A key of `MODELS`
     ratings:pd.DataFrame, # Columns user, item and rating, and timestamp if there is one
@@ -661,15 +661,10 @@ def train_on_all(
 ) -> Recommender: # Ready to be queried or saved
     """Trains an entry of the registry on all ratings, on one thread so that the result is reproducible.
     The validation part of the loaders is a copy of the first rows, so its loss is meaningless.
-    A fitted head is fitted with models that are trained without some of the ratings, see `comparison.fit_head`.
+    A fitted head is fitted with models that are trained without some of the ratings, see `fit`.
     Raises `ValueError` for an unknown name."""
     entry = entry_of(name, len(ratings))
     if n_epoch is not None: entry = replace(entry, n_epoch=n_epoch)
-    rows, scale = np.arange(len(ratings)), scale or RatingScale.from_ratings(ratings.rating)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        model, dls, *_ = fit_entry(entry, ratings, (rows, rows[:100]), seed, scale, **features)
-        head, _ = fit_head(entry, ratings, rows, dls, seed, **features)
-    finally: torch.set_num_threads(threads)
-    return Recommender(model.eval(), dls, head, titles, name, dict(entry.settings, seed=seed))
+    rows = np.arange(len(ratings))
+    with one_thread(): fitted, = fit(entry, ratings, (rows, rows[:100]), (seed,), scale, **features)
+    return Recommender(fitted.model, fitted.dls, fitted.head, titles, name, dict(entry.settings, seed=seed))

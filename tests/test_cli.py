@@ -150,7 +150,7 @@ def test_whole_command(tmp_path, monkeypatch):
     done = subprocess.run([sys.executable, '-c', 'from movielens_ce.cli import main; main()', *args], cwd=tmp_path, env=own_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = pd.read_csv(tmp_path/'out/results.csv')
-    assert results.columns[:13].tolist() == ['model', 'fold', 'seed', 'n_test', 'rmse', 'mae', 'accuracy', 'rounded_accuracy', 'rounded_mse',
+    assert results.columns[:18].tolist() == ['model', 'score', 'inputs', 'loss', 'head', 'fitted', 'fold', 'seed', 'n_test', 'rmse', 'mae', 'accuracy', 'rounded_accuracy', 'rounded_mse',
                                              'normalized_rmse', 'normalized_accuracy', 'quadratic_kappa', 'nll'] and 'train_seconds' in results
     assert len(results) == 8 and results[['rmse', 'nll', 'train_seconds']].notna().all(axis=None)
     assert {p.name for p in (tmp_path/'out').glob('*.png')} == {'confusion_dot.png', 'confusion_dot_ce.png', 'distribution.png', 'training_curves.png'}

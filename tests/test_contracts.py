@@ -7,9 +7,10 @@ import pytest
 import torch
 from fastai.collab import EmbeddingDotBias
 
-from movielens_ce.comparison import fit_entry, run_one
+from movielens_ce.comparison import iter_runs
 from movielens_ce.data import random_split, rating_dls
 from movielens_ce.evaluation import predict
+from movielens_ce.fit import train
 from movielens_ce.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine, level_shares
 from movielens_ce.losses import LOSSES
 from movielens_ce.metrics import rmse
@@ -135,12 +136,18 @@ def test_somebody_new_is_predicted_near_the_mean_of_the_new(name, column, many_p
     "A tenth of the users, or of the items, is not in the training ratings. No model may be worse for them than the constant mean."
     new = (many_people[column]//10 % 10 == 3).to_numpy()
     entry = replace(MODELS[name], n_members=1, n_epoch=8, bs=128, lr=.01)
-    model, dls, *_ = fit_entry(entry, many_people, (np.flatnonzero(~new), np.flatnonzero(new)))
-    pred = predict(model, dls.valid, 1. if entry.target == 'rating' else None)
+    fitted, = train(entry, many_people, (np.flatnonzero(~new), np.flatnonzero(new)))
+    pred = predict(fitted.model, fitted.dls.valid, 1. if entry.target == 'rating' else None)
     mean = many_people.rating[~new].mean()
     assert abs(pred.point().mean() - pred.y.mean()) < .15
     stuck = 1.02 if name == 'book_dot_ce' else 1.                        # its random line of logits learns next to nothing, see the study
     assert rmse(pred.point(), pred.y) < stuck*rmse(np.full(len(pred), mean), pred.y)
+
+
+def one_run(entry, ratings, fold='random:1'):
+    "The only run of a comparison."
+    (run, _), = iter_runs(ratings, {'one': entry}, [fold])
+    return run
 
 
 # RMSE and accuracy that each model reaches on u1 with its own settings, seed 0 (the ensembles: one member, five epochs), with room for other versions of torch.
@@ -152,10 +159,9 @@ RANGES = dict(dot=((.90, .93), (.425, .455)), dot_ce=((.90, 1.20), (.34, .45)), 
 
 @pytest.mark.slow(4)
 @pytest.mark.parametrize('name', RANGES)
-def test_accuracy_on_real_ratings(name, ml, monkeypatch):
-    ensemble = MODELS[name].n_members > 1
-    if ensemble: monkeypatch.setitem(MODELS, name, replace(MODELS[name], n_members=1))
-    row = run_one(name, ml.ratings, 1, n_epoch=5 if ensemble else None).row
+def test_accuracy_on_real_ratings(name, ml):
+    entry = replace(MODELS[name], n_members=1, n_epoch=5) if MODELS[name].n_members > 1 else MODELS[name]
+    row = one_run(entry, ml.ratings, 1).row
     (rmse_low, rmse_high), (acc_low, acc_high) = RANGES[name]
     assert rmse_low < row['rmse'] < rmse_high and acc_low < row['accuracy'] < acc_high, row
     assert row['nll'] < np.log(5)
@@ -163,12 +169,12 @@ def test_accuracy_on_real_ratings(name, ml, monkeypatch):
 
 @pytest.mark.parametrize('name', [m for m in MODELS if MODELS[m].trainer != 'loop'])
 def test_fastai_entries_train(name, made_up):
-    first, second = (run_one(name, made_up, 'random:1', n_epoch=3) for _ in range(2))
+    first, second = (one_run(replace(MODELS[name], n_epoch=3), made_up) for _ in range(2))
     assert first.row['rmse'] < made_up.rating.std()*1.1
     np.testing.assert_array_equal(first.pred.probs, second.pred.probs)                     # repeatable, its loader too
 
 
 def test_fastai_on_our_loader_is_our_model(made_up):
     "Learner and loop take the same steps on the same loaders, so the two entries differ by their initial weights alone."
-    ours, theirs = (run_one(m, made_up, 'random:1', n_epoch=10).row['rmse'] for m in ('book_dot', 'fastai_dot_once'))
+    ours, theirs = (one_run(replace(MODELS[m], n_epoch=10), made_up).row['rmse'] for m in ('book_dot', 'fastai_dot_once'))
     assert abs(ours - theirs) < .03

@@ -8,7 +8,7 @@ from fastai.interpret import ClassificationInterpretation, Interpretation
 from fastai.learner import Learner
 
 from movielens_ce import data
-from movielens_ce.comparison import run_one
+from movielens_ce.comparison import iter_runs
 from movielens_ce.context import TimeContext
 from movielens_ce.data import random_split, rating_dls
 from movielens_ce.metrics import accuracy, rmse
@@ -116,7 +116,7 @@ def test_ids_that_are_text_train_fastais_models_as_numbers_do(name, made_up):
     "fastai gives text of test rows rows of a table, too: the rows would not be ours."
     made_up = made_up.sort_values('user', ignore_index=True)                             # users of test rows without training rows
     text = made_up.assign(**{c: made_up[c].map('{:05}'.format) for c in ('user', 'item')})
-    a, b = (run_one(name, ratings, 1, n_epoch=1).pred.probs for ratings in (made_up, text))
+    a, b = (next(iter_runs(ratings, [name], n_epoch=1))[0].pred.probs for ratings in (made_up, text))
     np.testing.assert_array_equal(a, b)
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from movielens_ce import foldin
-from movielens_ce.comparison import fit_entry
 from movielens_ce.data import Features, RatingScale, rating_dls, vocabulary
 from movielens_ce.evaluation import predict
 from movielens_ce.fitted import Gaussian
 from movielens_ce.losses import LOSSES
 from movielens_ce.metrics import rmse
 from movielens_ce.recommendation import top_n
+from movielens_ce.fit import train
 from movielens_ce.registry import MODELS
 from movielens_ce.saved import load_model, train_on_all
 from movielens_ce.training import fit_one_cycle, fit_unknown
@@ -92,8 +92,8 @@ def test_fitting_the_unknown_changes_no_known_pair(built):
 def test_ids_without_ratings_are_predicted_better_when_something_is_known_of_them(name, town):
     entry, found = replace(MODELS[name], n_epoch=12, bs=32, n_members=1), {}
     for told in (False, True):
-        model, dls, *_ = fit_entry(entry, *town[:2], 0, STARS, **town[2] if told else {})
-        pred = predict(model, dls.valid, 1. if entry.target == 'rating' else None)
+        fitted, = train(entry, *town[:2], scale=STARS, **town[2] if told else {})
+        pred = predict(fitted.model, fitted.dls.valid, 1. if entry.target == 'rating' else None)
         found[told] = rmse(pred.point(), pred.y)
     assert found[True] < found[False] - .1, found
 

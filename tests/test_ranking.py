@@ -1,17 +1,13 @@
 "Metrics of lists: against loops and bounds, and every model of the comparison on made-up ratings."
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from answer.ranking import rows, write
-from forked import own_environment
+from answer.lists import rows
 from hypothesis import given
 from hypothesis import strategies as st
-from test_package import ROOT
 
 from movielens_ce.data import random_split, rating_dls
 from movielens_ce.ranking import (ItemScore, hit_rate, mean_rating, ndcg, popularity, precision, rank_scores, rank_users,
@@ -154,20 +150,10 @@ def test_the_model_keeps_its_mode(loaders):
     assert model.training
 
 
-def test_the_script_on_made_up_ratings(made_up, tmp_path):
-    table = pd.DataFrame(rows(made_up, models=('dot_ce',), folds=('random:0',), n=5))
+def test_the_table_of_lists_on_made_up_ratings(made_up):
+    table = pd.DataFrame(rows(made_up, 'random:0', names=('dot_ce',), n=5))
     assert table.model.tolist() == ['popularity', 'mean_rating', 'dot_ce', 'dot_ce'] and table.by.tolist()[2:] == ['mean', 'top']
     assert table.loc[0, ['difference', 'difference_low', 'difference_high']].eq(0).all()
     assert table.rmse.isna().tolist() == [True, False, False, False]
     assert (table.low <= table['ndcg@5']).all() and (table['ndcg@5'] <= table.high).all()
     assert np.allclose(table.difference, table['ndcg@5'] - table.loc[0, 'ndcg@5'])
-    write(table, tmp_path/'a/ranking.csv')
-    assert [p.name for p in (tmp_path/'a').iterdir()] == ['ranking.csv'] and len(pd.read_csv(tmp_path/'a/ranking.csv')) == 4
-
-
-@pytest.mark.slow(8)
-def test_the_script_refuses_a_fold_in_one_line():
-    for wrong, said in (('u1', "unknown fold 'u1'"), ('', "unknown fold ''")):
-        command = [sys.executable, '-m', 'answer.ranking', '--folds', wrong]
-        done = subprocess.run(command, cwd=ROOT, env=own_environment(), capture_output=True, text=True)
-        assert done.returncode == 2 and said in done.stderr and 'Traceback' not in done.stderr

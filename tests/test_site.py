@@ -173,7 +173,7 @@ def test_a_wide_table_keeps_its_caption_and_the_heads_of_its_rows_in_sight(opene
     assert head.evaluate('e => getComputedStyle(e).backgroundColor') == page.evaluate('getComputedStyle(document.body).backgroundColor'), 'figures show through'
 
 
-@pytest.mark.parametrize('path', ['studies/which_loss_wins.html', 'studies/every_model.html', 'index.html'])
+@pytest.mark.parametrize('path', ['studies/which_loss_wins.html', 'index.html'])
 def test_tables_fit_on_a_wide_screen_and_on_paper(path, opened):
     cut = "() => [...document.querySelectorAll('.scrolls')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel)"
     page = opened(path, width=1440)

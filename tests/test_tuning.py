@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from answer import plan
 from movielens_ce.registry import LARGE, MODELS, SEARCHED_ON, entry_of
 
 RESULTS = Path(__file__).parent.parent/'answer/results'
@@ -21,17 +22,17 @@ def settings_of(trial):
 
 
 def assert_best(entry, trials):
-    best = settings_of(trials.loc[trials.value.idxmin()])
+    best = settings_of(trials.loc[trials['rmse' if entry.target == 'rating' else 'nll'].idxmin()])
     assert {k: getattr(entry, k) for k in best} == best
 
 
 @pytest.mark.parametrize('name', SEARCHED)
-def test_settings_are_the_best_trial(name): assert_best(MODELS[name], TRACE[TRACE.model == name])
+def test_settings_are_the_best_trial(name): assert_best(MODELS[name], TRACE[TRACE.search == name])
 
 
 @pytest.mark.parametrize('name', LARGE)
 def test_settings_for_large_data_sets_are_the_best_trial(name):
-    assert_best(entry_of(name, SEARCHED_ON), TRACE_1M[TRACE_1M.model == SHARED_1M.get(name, name)])
+    assert_best(entry_of(name, SEARCHED_ON), TRACE_1M[TRACE_1M.search == SHARED_1M.get(name, name)])
 
 
 @pytest.mark.parametrize('name', [m for m, e in MODELS.items() if e.source == 'shared'])
@@ -42,7 +43,22 @@ def test_shared_settings_are_those_of_a_searched_model(name):
 OF_ARMS = ['implicit_ids', 'dot_ordinal_more', 'implicit_more', 'ordinal_ids_near']          # no entries of the registry, with more trials: the page of a million ratings says so
 
 
-@pytest.mark.parametrize('trace, names', [(TRACE, SEARCHED), (TRACE_1M[~TRACE_1M.model.isin(OF_ARMS)], LARGE.keys() - SHARED_1M.keys())], ids=['100k', '1m'])
+@pytest.mark.parametrize('trace, names', [(TRACE, SEARCHED), (TRACE_1M[~TRACE_1M.search.isin(OF_ARMS)], LARGE.keys() - SHARED_1M.keys())], ids=['100k', '1m'])
 def test_every_searched_model_had_the_same_budget(trace, names):
-    trials = trace.groupby('model').size()
+    trials = trace.groupby('search').size()
     assert set(trials.index) == set(names) and trials.nunique() == 1
+
+
+def test_every_search_of_the_plan_is_kept_and_its_entries_have_a_space():
+    trials = pd.read_csv(RESULTS/'nested.csv', dtype=dict(fold=str))
+    kept = trials.groupby(['fold', 'search']).size()
+    assert set(kept) == {plan.N_TRIALS}
+    for entries, folds in ((plan.ENTRIES, (*plan.FOLDS, *plan.OTHER_SPLITS)), (plan.OTHERS, plan.FOLDS)):
+        assert {(f, e.search) for e in entries.values() for f in folds} <= set(kept.index)
+    assert all(e.space and set(settings_names(e)) == set(e.space) for e in plan.EVERY.values() if e.search)
+
+
+def settings_names(entry): return json.loads(TRIAL_OF[entry.search])
+
+
+TRIAL_OF = pd.read_csv(RESULTS/'nested.csv').drop_duplicates('search').set_index('search').params

@@ -2,9 +2,8 @@
 
 Its variants, the mended one, and each difference on and off. From the repository's root:
 
-    python -m answer.ladder        three seeds of each, a quarter of an hour and more
+    python nbs/studies/ladder.py   three seeds of each, a quarter of an hour and more
 """
-import argparse
 import time
 import warnings
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,7 @@ from benchmarks._common import write
 from movielens_ce.data import load_ml100k, ua_split
 
 N_FACTORS, BS = 40, 64
-RESULTS = Path(__file__).parent/'results'
+RESULTS = Path(__file__).parent.parent/'results'
 
 
 @dataclass(frozen=True)
@@ -194,8 +193,6 @@ def results(groups, data, seeds=(0, 1, 2), say=print):
 
 
 if __name__ == '__main__':
-    argparse.ArgumentParser('python -m answer.ladder', description=__doc__,
-                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     groups = dict(ladder=LADDER, between=BETWEEN, toward=toward(), away=away())
     write(results(groups, tensors(load_ml100k().ratings)), RESULTS/'ladder.csv')
