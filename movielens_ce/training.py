@@ -17,7 +17,7 @@ from fastai.torch_core import norm_bias_params
 from fastprogress.fastprogress import progress_bar
 from scipy.optimize import minimize
 from torch import nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 from torch.optim.adamw import adamw
 
 from .losses import LOSSES
@@ -201,49 +201,72 @@ def _id_tables(model):
     embeddings = {n: m for n, m in model.named_modules() if isinstance(m, nn.Embedding)}
     return {n: m for n, m in embeddings.items() if _part(n) in _ID_TABLES}
 
+def _targets(ds):
+    "The targets as numbers that have a mean, float32: ratings `[n, 1]`, or classes as `[n, K]` with a 1 for the class."
+    y = ds.tensors[-1]
+    return (F.one_hot(y.flatten(), ds.scale.n_classes) if ds.target == 'class' else y).float()
+
 def _hidden(ds, column):
-    "The distinct training rows with the ids of `column` hidden: (`x_cat`, classes, weights that sum to 1)."
-    x, y, n_classes = ds.tensors[0].cpu(), ds.tensors[-1].cpu().flatten(), ds.scale.n_classes
-    classes = y if ds.target == 'class' else torch.from_numpy(ds.scale.to_class(y.numpy()))
-    key, counts = torch.unique(x[:, 1 - column]*n_classes + classes, return_counts=True)
-    rows = torch.zeros(len(key), 2, dtype=torch.int64)
-    rows[:, 1 - column] = key//n_classes
-    return rows, key % n_classes, counts/counts.sum()
+    "The training rows with the ids of `column` hidden, one for each other id: (`x_cat`, mean targets, shares of the rows)."
+    x, y = ds.tensors[0][:, 1 - column].cpu(), _targets(ds).cpu()
+    counts = torch.bincount(x)
+    sums = y.new_zeros(len(counts), y.shape[1]).index_add_(0, x, y)
+    rows = counts.nonzero()
+    pairs = torch.cat([torch.zeros_like(rows), rows], dim=1)
+    return pairs.flip(1) if column else pairs, sums[rows[:, 0]]/counts[rows], counts[rows]/len(x)
 
 def _hidden_rows(ds):
-    "The training rows with users hidden, with items hidden, and with both hidden: (`x_cat`, targets, weights)."
+    "The training rows with users hidden, with items hidden, and with both hidden: (`x_cat`, mean targets, shares)."
     no_user, no_item = _hidden(ds, 0), _hidden(ds, 1)
-    shares = torch.bincount(no_user[1], no_user[2])
-    neither = torch.zeros(len(shares), 2, dtype=torch.int64), torch.arange(len(shares)), shares
-    x, classes, weights = (torch.cat(t) for t in zip(no_user, no_item, neither))
-    y = classes if ds.target == 'class' else torch.from_numpy(ds.scale.to_rating(classes)).float()
-    return x, y, weights
+    neither = torch.zeros(1, 2, dtype=torch.int64), (no_user[1]*no_user[2]).sum(0, keepdim=True), no_user[2].sum(0, keepdim=True)
+    return tuple(torch.cat(t) for t in zip(no_user, no_item, neither))
 
 def _has_unknown(model):
     "Whether `fit_unknown` supports `model`."
     if isinstance(model, Ensemble): return all(map(_has_unknown, model.models))
     return isinstance(model, RatingModel) and hasattr(model.score, 'unrated')
 
-def _likeliest(plain, rows_to_tables, start, x, y, weights, loss, n_steps):
-    """Finds the rows, one for each table, that minimise the weighted loss on the pairs `x`.
-    `rows_to_tables` builds the tables of `plain` from these rows."""
-    sizes, loss = [len(r) for r in start], vmap(loss)
+class _FreeRow(nn.Module):
+    """Stands for a table when the loss depends on one unknown row: that of the hidden ids.
+    The rows of all other ids are looked up once."""
+    def __init__(self, table, own, rows, hidden, start):
+        super().__init__()
+        self.hidden, self.row = hidden[:, None].to(own.weight), own.weight[start].mean(0, keepdim=True)
+        self.known = table(rows) - self.hidden*own(rows)
+    def forward(self, rows): return torch.addmm(self.known, self.hidden, self.row)
+
+@torch.no_grad()
+def _freed(plain, own, x, hidden, start):
+    "A copy of `plain` for the pairs `x`, and its `_FreeRow`s by name. A hidden id's row starts as the mean of the rows `start`."
+    plain, free = copy.deepcopy(plain).requires_grad_(False), {}
+    for name, table in _id_tables(plain).items():
+        part, layer = _part(name), name.removesuffix('.own')
+        column = int(part.startswith('item'))
+        if part in own and hidden[:, column].any():
+            free[part] = _FreeRow(plain.get_submodule(layer), table, x[:, column], hidden[:, column], start[column])
+            plain.set_submodule(layer, free[part])
+    return plain, free
+
+_ROW_LOSSES = {'rating': lambda out, mean: (out - mean)**2, 'class': lambda out, shares: -shares*out.log_softmax(1)}
+
+def _likeliest(plain, free, x, means, weights, losses, n_steps):
+    "Returns the rows of `free`, name -> row, that minimise the weighted loss of `plain` on the pairs `x`."
+    sizes = [t.row.numel() for t in free.values()]
     def total(numbers):
-        free = torch.tensor(numbers, dtype=torch.float32, device=x.device, requires_grad=True)
-        now = rows_to_tables(free.split(sizes))
-        value = (loss(functional_call(plain, now, (x,))[:, None], y[:, None])*weights).sum()
-        return value.item(), torch.autograd.grad(value, free)[0].double().cpu().numpy()
-    first = torch.cat([*start]).double().cpu().numpy()
+        now = torch.tensor(numbers, dtype=torch.float32, device=x.device, requires_grad=True)
+        for t, row in zip(free.values(), now.split(sizes)): t.row = row[None]
+        value = (weights*losses(plain(x), means)).sum()
+        return value.item(), torch.autograd.grad(value, now)[0].double().cpu().numpy()
+    first = torch.cat([t.row[0] for t in free.values()]).double().cpu().numpy()
     with torch.enable_grad(): found = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
-    return torch.from_numpy(found).float().split(sizes)
+    return dict(zip(free, torch.from_numpy(found).float().split(sizes)))
 
 def _fit_row_0(own, plain, dls, n_steps):
     "Fits the rows of the unknown user and of the unknown item."
-    pairs = [t.to(dls.device or 'cpu') for t in _hidden_rows(dls.train_ds)]
-    known = {n: t.weight.detach()[1:] for n, t in _id_tables(plain).items() if _part(n) in own}
-    def tables(rows): return {f'{n}.weight': torch.cat([r[None], known[n]]) for n, r in zip(known, rows)}
-    rows = _likeliest(plain, tables, [w.mean(0) for w in known.values()], *pairs, LOSSES[dls.train_ds.target], n_steps)
-    for n, r in zip(known, rows): own[_part(n)].weight.data[0] = r
+    x, *targets = (t.to(dls.device or 'cpu') for t in _hidden_rows(dls.train_ds))
+    plain, free = _freed(plain, own, x, x == 0, [slice(1, None)]*2)
+    rows = _likeliest(plain, free, x, *targets, _ROW_LOSSES[dls.target], n_steps)
+    for name, row in rows.items(): own[name].weight.data[0] = row
 
 def _fit_untrained(own, plain, dls, column, n_steps, at_most=100_000):
     """Fits one own vector for all ids of `column` that have features but no training rating.
@@ -251,15 +274,14 @@ def _fit_untrained(own, plain, dls, column, n_steps, at_most=100_000):
     ds = dls.train_ds
     trained, described = ds.trained[column], ds.features[column].weight.any(1)
     if trained[1:].all(): return
-    mine = {n: t for n, t in _id_tables(plain).items() if _part(n) in own and _part(n).startswith(('user', 'item')[column])}
     some = torch.linspace(0, len(ds) - 1, min(len(ds), at_most)).long()
-    x, y = (ds.tensors[i][some.to(ds.tensors[i].device)].to(dls.device or 'cpu') for i in (0, -1))
-    def tables(rows): return {f'{n}.weight': r.expand(len(trained), -1) for n, r in zip(mine, rows)}
-    start, weights = [t.weight.detach()[trained].mean(0) for t in mine.values()], torch.full((len(x),), 1/len(x), device=x.device)
-    rows = _likeliest(plain, tables, start, x, y.flatten(), weights, LOSSES[ds.target], n_steps)
-    for n, r in zip(mine, rows):
-        table = own[_part(n)].weight.data
-        table[~trained & described], table[~trained & ~described] = r.to(table), table[0].clone()
+    x, y = (t[some.to(t.device)].to(dls.device or 'cpu') for t in (ds.tensors[0], _targets(ds)))
+    hidden = torch.zeros_like(x, dtype=torch.bool)
+    hidden[:, column] = True
+    plain, free = _freed(plain, own, x, hidden, ds.trained)
+    for name, row in _likeliest(plain, free, x, y, 1/len(x), _ROW_LOSSES[ds.target], n_steps).items():
+        table = own[name].weight.data
+        table[~trained & described], table[~trained & ~described] = row.to(table), table[0].clone()
 
 def fit_unknown(
     model, # A trained `RatingModel`, or a trained `Ensemble` of them; changed in place
@@ -317,7 +339,7 @@ def _check_parts(model, wd_of):
     return wd_of
 
 def _fit(trainee, n_epoch, n_iter, schedule, eps, valid_every, progress):
-    "Runs the training loop and returns the rows of the history."
+    "Runs the training loop and returns the rows of the history. The last epoch is not measured."
     opt, smooth, history, start = _OneCycleAdam(trainee.params, trainee.wds, eps=eps), 0., [], time.perf_counter()
     bar = progress_bar(range(n_epoch*n_iter), leave=False) if progress else None
     if bar: bar.update(0)
@@ -335,7 +357,7 @@ def _fit(trainee, n_epoch, n_iter, schedule, eps, valid_every, progress):
             _check_finite(losses, opt.n - len(losses))
             smooth = _smooth(losses, smooth)
             seconds = time.perf_counter() - start
-            measured = epoch + 1 == n_epoch or (epoch + 1) % valid_every == 0
+            measured = epoch + 1 < n_epoch and (epoch + 1) % valid_every == 0
             valid = trainee.valid_losses() if measured else [float('nan')]*len(smooth)
             debias = 1 - 0.98**opt.n
             history += [(epoch, i, t/debias, v, seconds) for i, (t, v) in enumerate(zip(smooth, valid))]
@@ -387,9 +409,10 @@ def fit_one_cycle(
         if many: trainee = _Stack(model, all_dls, loss_func, wd, wd_of, seeds)
         else: trainee = _One(model, dls, loss_func, wd, wd_of)
         history = _fit(trainee, n_epoch, len(all_dls[0].train), schedule, eps, valid_every, progress)
+        last = []
+        for m, d in zip(model if many else [model], all_dls):
+            if unknown and _has_unknown(m) and hasattr(d, 'target'): fit_unknown(m, d)
+            last += _One(m, d, loss_func).valid_losses()
     history = pd.DataFrame(history, columns=['epoch', 'member', 'train_loss', 'valid_loss', 'seconds'])
-    for i, (m, d) in enumerate(zip(model if many else [model], all_dls)):
-        if unknown and _has_unknown(m) and hasattr(d, 'target'):
-            fit_unknown(m, d)
-            history.iloc[i - len(all_dls), 3] = _One(m, d, loss_func).valid_losses()[0]
+    history.iloc[-len(last):, 3] = last
     return history if many else history.drop(columns='member')
