@@ -37,6 +37,7 @@ def run(out, jobs):
         runs = iter_runs(ml.ratings, entries, folds, plan.SEEDS, out=out, jobs=jobs, stack=True, n_trials=plan.N_TRIALS, by=by, trace=TRACE, **columns_of(ml))
         for r, new in runs:
             if new: print(r.row['model'], r.row['fold'], r.row['seed'], *(f'{m} {r.row[m]:.4f}' for m in plan.METRICS), flush=True)
+    for _ in iter_runs(ml.ratings, plan.BASELINE, plan.FOLDS, plan.SEEDS, out=out, jobs=jobs): pass
 
 
 def planned(losses):
@@ -88,6 +89,7 @@ def tables(out, ratings):
             if model not in plan.EVERY: continue
             rows.append({k: run.row[k] for k in ('model', 'fold', 'seed', *plan.METRICS)}
                         | dict(calibration=adaptive_calibration_error(run.pred), seconds=run.row['train_seconds'], n_test=len(run.pred)))
+            if model in plan.BASELINE: continue
             seeds[model, fold].append(run.pred)
             if len(seeds[model, fold]) == len(plan.SEEDS):
                 of_all = score(Predictions.mean(seeds.pop((model, fold))))

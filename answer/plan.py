@@ -1,8 +1,8 @@
 """The plan of the answer: which entries are run, what is compared, and what counts as a difference. It was committed before the runs that it
 governs. The scripts that make and analyse them import it, and the study *The plan* shows it."""
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from movielens_ce.registry import AXES, grid_entry
+from movielens_ce.registry import AXES, MODELS, grid_entry
 
 SMALLEST = dict(rmse=.002, accuracy=.005, nll=.01)          # the smallest differences that matter, in the metrics' own units
 FOLDS = tuple('12345')                                      # u1-u5; the planned comparisons are made on these
@@ -63,7 +63,8 @@ def arms():
 ENTRIES = dict(arms())                                       # name -> entry, settings by the RMSE of its search
 BY_NLL = dict(named(*of, 'ce', 'both_cuts', 'trained', by='nll') for of in SCORES.values())      # settings by the NLL of the same search
 OTHERS = dict(named('dot', 'ids', *of, 'trained') for of in OUTPUTS.values())                    # not in the plan: described, not tested
-EVERY = ENTRIES | BY_NLL | OTHERS
+BASELINE = dict(fastai_dot=MODELS['fastai_dot'])                                                 # the chapter's own model, with its own loader and settings
+EVERY = ENTRIES | BY_NLL | OTHERS | BASELINE
 
 
 def words(names):
