@@ -287,11 +287,18 @@ def test_a_formula_becomes_mathml(tex, part):
 
 
 def test_a_long_line_of_code_is_marked_with_its_indentation():
-    text = f"<code>a = 1\n    <span class=\"st\">'{'x' * 90}\ny'</span></code>"
-    code = BeautifulSoup(text, 'html.parser').code
-    build.long_lines(code)
-    assert code.get_text() == BeautifulSoup(text, 'html.parser').get_text()
+    text = f"a = 1\n    <span class=\"st\">'{'x' * 90}\ny'</span>"
+    code, plain = (BeautifulSoup(f'<pre>{t}</pre>', 'html.parser') for t in (build.long_lines(text), text))
+    assert code.get_text() == plain.get_text()
     assert [e['style'] for e in code.select('.long')] == ['--indent: 8ch'] and len(code.select('.st')) == 2
+
+
+def test_code_is_set_aside_and_put_back():
+    pre, other = '<pre class="sourceCode"><code>a <b>b</b>\n</code></pre>', '<pre>1\n\n2</pre>'
+    text, code = build.set_aside(f'<p>x</p>{pre}<pre></pre>{other}')
+    assert text == '<p>x</p><pre class="sourceCode"><code></code></pre><pre></pre><pre></pre>' and code == ['a <b>b</b>\n', '', '1\n\n2']
+    assert build.put_back(text.replace('<pre', '<pre tabindex="0"'), code) == f'<p>x</p>{pre}<pre></pre>{other}'.replace('<pre', '<pre tabindex="0"')
+    assert 'class="long"' in build.set_aside(f'<pre class="sourceCode"><code>{"x" * 90}</code></pre>')[1][0]
 
 
 GLOSSARY = """<main><p><strong>Cumulative logit</strong>, also called ordered logit or proportional odds. The line has \\(K-1\\) <em>cuts</em> (<a>Heads</a>). A <em>probit</em> is like it.</p>
