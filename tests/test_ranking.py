@@ -1,14 +1,12 @@
 "Metrics of lists: against loops and bounds, and every model of the comparison on made-up ratings."
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from answer.ranking import rows, write
-from forked import own_environment
+from forked import as_script, finished
 from hypothesis import given
 from hypothesis import strategies as st
 from test_package import ROOT
@@ -165,9 +163,8 @@ def test_the_script_on_made_up_ratings(made_up, tmp_path):
     assert [p.name for p in (tmp_path/'a').iterdir()] == ['ranking.csv'] and len(pd.read_csv(tmp_path/'a/ranking.csv')) == 4
 
 
-@pytest.mark.slow(8)
+@pytest.mark.slow(1)
 def test_the_script_refuses_a_fold_in_one_line():
     for wrong, said in (('u1', "unknown fold 'u1'"), ('', "unknown fold ''")):
-        command = [sys.executable, '-m', 'answer.ranking', '--folds', wrong]
-        done = subprocess.run(command, cwd=ROOT, env=own_environment(), capture_output=True, text=True)
-        assert done.returncode == 2 and said in done.stderr and 'Traceback' not in done.stderr
+        status, printed = finished(as_script, 'answer.ranking', '--folds', wrong, folder=ROOT)
+        assert status == 2 and said in printed and 'Traceback' not in printed
