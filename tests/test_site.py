@@ -393,10 +393,14 @@ def test_other_text_is_not_linked_to_the_glossary(text):
     assert linked_terms(text + '<div class="cell-output cell-output-markdown"><p>NLL</p></div>') == [('NLL', '../glossary.html#cross-entropy')]
 
 
+parsed = pytest.mark.xdist_group('parsed')                               # tests that take a while to parse all pages, and share them
+
+
 @functools.lru_cache
 def pages_of(folder): return {str(p.relative_to(folder)): BeautifulSoup(p.read_text(), 'html.parser') for p in folder.rglob('*.html')}
 
 
+@parsed
 def test_links_and_anchors_resolve(site):
     pages = pages_of(site[0])
     ids = {name: {e['id'] for e in soup.select('[id]')} for name, soup in pages.items()}
@@ -410,6 +414,7 @@ def test_links_and_anchors_resolve(site):
     assert not site[1], 'smalldocs warns'
 
 
+@parsed
 def test_every_entry_of_the_glossary_has_an_anchor_of_its_own_and_pages_that_link_it(site):
     pages = pages_of(site[0])
     glossary, ids = pages['glossary.html'], [e['id'] for e in pages['glossary.html'].select('[id]')]
@@ -418,6 +423,7 @@ def test_every_entry_of_the_glossary_has_an_anchor_of_its_own_and_pages_that_lin
     assert {a['href'].split('glossary.html#')[1] for soup in pages.values() for a in soup.select('a.term')} == set(entries)
 
 
+@parsed
 def test_pages_link_terms_in_prose_alone(site):
     for name, soup in pages_of(site[0]).items():
         terms = soup.select('a.term')
@@ -428,18 +434,21 @@ def test_pages_link_terms_in_prose_alone(site):
 
 @pytest.mark.parametrize('path, word', [('studies/which_loss_wins.html', 'NLL'), ('studies/which_loss_wins.html', 'strangers'),
     ('studies/million.html', 'implicit sets'), ('studies/plan.html', 'Holm’s method'), ('index.html', 'nats')])
+@parsed
 def test_a_page_links_a_term_where_it_first_uses_it(path, word, site):
     main = pages_of(site[0])[path].main
     first = next(t for t in main.find_all(string=re.compile(rf'\b{word}\b')) if t.find_parent(['p', 'li']) and not t.find_parent(['header', 'table', 'figure', 'code', 'pre']))
     assert first.parent.get('class') == ['term'] and [a.get_text() for a in main.select('a.term')].count(word) == 1
 
 
+@parsed
 def test_nothing_comes_from_elsewhere(site):
     for name, soup in pages_of(site[0]).items():
         assert not [e for e in soup.select('[src], link[href]') if (e.get('src') or e.get('href')).startswith(('http', '//'))], name
     for css in site[0].rglob('*.css'): assert 'url(http' not in css.read_text(), css.name
 
 
+@parsed
 def test_pages_are_light(site):
     "What a browser fetches for a page; the median is half a megabyte."
     def weight(name, soup):
@@ -450,6 +459,7 @@ def test_pages_are_light(site):
     assert statistics.median(sizes) < 600_000 and max(sizes) < 1_000_000, sorted(sizes)
 
 
+@parsed
 def test_menu_lists_every_page_once_in_order(site):
     home = pages_of(site[0])['index.html']
     menu = [a['href'].removeprefix('./') for a in home.select('#quarto-sidebar a.sidebar-link[href]')]
@@ -462,6 +472,7 @@ def test_menu_lists_every_page_once_in_order(site):
     assert [s.get_text() for s in home.select('#quarto-sidebar .sidebar-group')] == ['Data', 'Models', 'Training', 'Scoring', 'Comparing', 'Using a model']
 
 
+@parsed
 def test_every_page_says_what_is_on_it(site):
     pages = {k: v for k, v in pages_of(site[0]).items() if not k.startswith('source/')}
     titles = [soup.title.get_text() for soup in pages.values()]
@@ -472,6 +483,7 @@ def test_every_page_says_what_is_on_it(site):
         assert name in ('index.html', 'changelog.html') or len(soup.select('.page-navigation a')) == 2, f'{name} has no previous and next'
 
 
+@parsed
 def test_every_public_name_is_documented(site):
     "Its page has its anchor, its signature and a link to its source."
     from importlib import import_module
@@ -486,6 +498,7 @@ def test_every_public_name_is_documented(site):
 
 
 @pytest.mark.parametrize('module', build.modules())
+@parsed
 def test_names_stand_in_the_order_of_their_definition(module, site):
     lines = [int(a['href'].split('#L-')[1]) for a in pages_of(site[0])[f'{module}.html'].select('a.source')]
     assert lines and lines == sorted(lines)
