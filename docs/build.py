@@ -391,14 +391,32 @@ def pictures(soup, folder):
 
 
 def long_lines(code):
-    "Mark the lines of code that may not fit: styles.css wraps them below their indentation."
+    "The HTML of some code with its lines marked that may not fit: styles.css wraps them below their indentation."
     def each_line(m): return '\n'.join(f'<span class="{m[1]}">{line}</span>' if line else '' for line in m[2].split('\n'))
-    lines = re.sub(r'<span class="(\w+)">([^<]*)</span>', each_line, code.decode_contents()).split('\n')
+    lines = re.sub(r'<span class="(\w+)">([^<]*)</span>', each_line, code).split('\n')
     for i, line in enumerate(lines):
         text = html.unescape(re.sub('<[^>]+>', '', line))
         if len(text) > 80: lines[i] = f'<span class="long" style="--indent: {len(text) - len(text.lstrip()) + 4}ch">{line}</span>'
-    code.clear()
-    code.extend(list(BeautifulSoup('<pre>{}</pre>'.format('\n'.join(lines)), 'html.parser').pre.contents))     # <pre> keeps the spaces
+    return '\n'.join(lines)
+
+
+PRE = r'(<pre\b[^>]*>(?:<code\b[^>]*>)?){}((?:</code>)?</pre>)'
+
+
+def set_aside(text):
+    "A page without its code, which is most of it and needs no more than marks on long lines, and the code: what stands in each `<pre>`."
+    code = []
+
+    def emptied(m):
+        code.append(long_lines(m[2]) if 'sourceCode' in m[1] else m[2])
+        return m[1] + m[3]
+    return re.sub(PRE.format('(.*?)'), emptied, text, flags=re.S), code
+
+
+def put_back(text, code):
+    "A page with its code."
+    each = iter(code)
+    return re.sub(PRE.format(''), lambda m: f'{m[1]}{next(each)}{m[2]}', text)
 
 
 def menus(soup):
@@ -428,7 +446,6 @@ def improve(text, folder):
     for span in soup.select('main span.math'): mathml(span)
     tables(soup)
     pictures(soup, folder)
-    for code in soup.select('main div.sourceCode pre code'): long_lines(code)
     for scrolls in soup.select('main pre, main span.math.display'): scrolls['tabindex'] = '0'
     return soup
 
@@ -442,8 +459,18 @@ ORDINARY = {                                           # where the same words me
     '': ['are level with', 'below the level', 'fold the', 'cuts it', 'to score', 'should score', 'scores every', 'scores it', 'History and Context',
          'that score', 'nonconformity score', 'member of a list', 'value for each member'],
     'scores.html': ['member', 'members'], 'studies/top_50_for_every_user.html': ['score', 'scores']}
-NO_PROSE = ('header, nav, h1, h2, h3, h4, h5, h6, pre, code, a, table, figure, figcaption, button, summary, math, script, style, '
-            '.cell-output:not(.cell-output-markdown)')
+NO_PROSE = set('header nav h1 h2 h3 h4 h5 h6 pre code a table figure figcaption button summary math script style'.split())
+
+
+def within(e, names):
+    "Whether an element or a text stands in an element of one of these names."
+    return any(up.name in names for up in e.parents)
+
+
+def in_prose(text):
+    "Whether a text stands in a paragraph or in an entry of a list, and in nothing that is no prose."
+    classes = [up.get('class', ()) for up in text.parents]
+    return within(text, {'p', 'li'}) and not within(text, NO_PROSE) and not any('cell-output' in c and 'cell-output-markdown' not in c for c in classes)
 
 
 def same(name):
@@ -486,9 +513,9 @@ def link_terms(soup, terms, href):
     terms = terms | {name: None for page in ('', href) for name in ORDINARY.get(page, [])}
     pattern, meant = any_of(terms), {same(name): term for name, term in terms.items()}
     glossary = posixpath.relpath('glossary.html', posixpath.dirname(href))
-    seen, other = {None}, {id(e) for e in soup.main.select(NO_PROSE)}
+    seen = {None}
     for text in soup.main.find_all(string=True):
-        if type(text) is not NavigableString or not text.find_parent(['p', 'li']) or any(id(e) in other for e in text.parents): continue
+        if type(text) is not NavigableString or not pattern.search(text) or not in_prose(text): continue
         parts, end = [], 0
         for m in pattern.finditer(text):
             term = meant[same(m[0])]
@@ -508,11 +535,11 @@ def search_entries(soup, href):
     sections = [('', '', [])]
 
     def prose(e):
-        texts = [t for t in e.find_all(string=True) if not t.find_parent(['pre', 'style']) and not t.find_parent(class_='source')]
-        return re.sub('…+', '…', ''.join('…' if t.find_parent('math') else t for t in texts))
+        texts = [t for t in e.find_all(string=True) if not within(t, {'pre', 'style'}) and 'source' not in t.parent.get('class', ())]
+        return re.sub('…+', '…', ''.join('…' if within(t, {'math'}) else t for t in texts))
     for e in main.find_all(['h2', 'h3', 'p', 'li', 'td', 'th', 'figcaption', 'caption']):
         if e.name in ('h2', 'h3'): sections.append((e.get('id') or e.get('data-anchor-id') or e.parent.get('id', ''), e.get_text(' ', strip=True), []))
-        elif not e.find_parent(['nav', 'li', 'td']): sections[-1][2].append(prose(e))
+        elif not within(e, {'nav', 'li', 'td'}): sections[-1][2].append(prose(e))
     tidy = [(i, head, re.sub(r'\s+', ' ', ' '.join(texts)).strip()) for i, head, texts in sections]
     return [dict(objectID=f'{href}#{i}', href=f'{href}#{i}' if i else href, title=title, section=head, text=text) for i, head, text in tidy if head or text]
 
@@ -565,9 +592,10 @@ def build(out=OUT, folder=STAGE):
     glossary.write_text(str(soup))
     for page in (out/p.out for p in site.pages.values()):
         href = str(page.relative_to(out))
-        soup = improve(page.read_text(), page.parent)
+        text, code = set_aside(page.read_text())
+        soup = improve(text, page.parent)
         if not href.startswith(('source/', 'glossary', 'changelog')): link_terms(soup, terms, href)
-        page.write_text(str(soup))
+        page.write_text(put_back(str(soup), code))
         if not href.startswith('source/'): found += search_entries(soup, href)
     (out/'search.json').write_text(json.dumps(found, ensure_ascii=False))
     few_icons(out)

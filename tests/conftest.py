@@ -19,11 +19,19 @@ def seconds(item):
     return (mark.args[0] if mark.args else 5) if mark else 0
 
 
+def together(item):
+    "What a test shares with others that are best run by one process: trained models, or parsed pages. Most tests share nothing."
+    mark = item.get_closest_marker('xdist_group')
+    return mark.args[0] if mark else item.nodeid
+
+
 def pytest_collection_modifyitems(config, items):
-    "The longest tests come first, dealt out to xdist's processes, each of which begins with a stretch of its own of this list."
+    "The longest tests come first, then those that share something, dealt out to xdist's processes, each of which begins with a stretch of its own of this list."
     n = getattr(config, 'workerinput', {}).get('workercount', 1)
-    by_length = sorted(items, key=seconds, reverse=True)
-    items[:] = [item for i in range(n) for item in by_length[i::n]]
+    groups, dealt = {}, [[] for _ in range(n)]
+    for item in items: groups.setdefault(together(item), []).append(item)
+    for group in sorted(groups.values(), key=lambda group: (seconds(group[0]) if len(group) == 1 else 0, len(group)), reverse=True): min(dealt, key=len).extend(group)
+    items[:] = [item for tests in dealt for item in tests]
 
 
 @pytest.fixture(scope='session')

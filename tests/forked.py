@@ -2,8 +2,10 @@
 which is longer than most notebooks take for their cells. Nothing else is shared: each fork has its own modules, names and folder."""
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
+import tempfile
 from multiprocessing import forkserver
 from unittest import mock
 
@@ -38,13 +40,31 @@ def prepared(env, folder, log, function, args):
     function(*args)
 
 
+def ensure_running():
+    "Start the process that is forked, unless it runs already."
+    with mock.patch.dict(os.environ, own_environment(), clear=True), mock.patch.object(sys, 'warnoptions', []): forkserver.ensure_running()
+
+
 def start(function, *args, env=None, folder='.', log=None):
     "Call a function in a fork, which leads a process group of its own."
-    own = own_environment()
-    with mock.patch.dict(os.environ, own, clear=True), mock.patch.object(sys, 'warnoptions', []): forkserver.ensure_running()
-    process = FORKS.Process(target=prepared, args=(dict(env or own), str(folder), log and str(log), function, args))
+    ensure_running()
+    process = FORKS.Process(target=prepared, args=(dict(env or own_environment()), str(folder), log and str(log), function, args))
     process.start()
     return process
+
+
+def finished(function, *args, **kwargs):
+    "Call a function in a fork and wait for its end: (exit status, what it printed on both streams)."
+    with tempfile.NamedTemporaryFile() as log:
+        process = start(function, *args, log=log.name, **kwargs)
+        process.join()
+        return process.exitcode, log.read().decode()
+
+
+def as_script(module, *args):
+    "What `python -m module args` does."
+    sys.argv[1:] = args
+    runpy.run_module(module, run_name='__main__', alter_sys=True)
 
 
 def serve(connection_file):

@@ -56,13 +56,6 @@ def test_every_module_is_in_the_flow():
     assert {p.stem for p in (ROOT/PACKAGE).glob('*.py') if not p.stem.startswith('_')} == set(FLOW)
 
 
-@pytest.mark.slow(4)
-def test_imports_without_nbdev():
-    code = "import sys; sys.modules['nbdev'] = None\n" + '\n'.join(f'import {PACKAGE}.{m}' for m in FLOW)
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_readme_is_the_front_page():
     text, pictures = readme()
     again = 'is not what nbs/index.ipynb says: run `python docs/build.py`'
@@ -70,12 +63,13 @@ def test_readme_is_the_front_page():
     for name, png in pictures.items(): assert (ROOT/name).exists() and (ROOT/name).read_bytes() == png, f'{name} {again}'
 
 
-@pytest.mark.slow(5)
-def test_readme_python_blocks_run(ml, tmp_path):
-    "As a reader does it: in a fresh process, somewhere else, one block after the other."
+@pytest.mark.slow(6)
+def test_readme_python_blocks_run_and_all_imports_without_nbdev(ml, tmp_path):
+    "As a reader does it: in a fresh process, somewhere else, one block after the other, without the dev requirements."
     blocks = re.findall(r'^```python\n(.*?)^```', (ROOT/'README.md').read_text(), re.M | re.S)
     assert blocks
-    done = subprocess.run([sys.executable, '-c', '\n'.join(blocks)], cwd=tmp_path, env=own_environment(), capture_output=True, text=True)
+    code = ["import sys; sys.modules['nbdev'] = None", *blocks, *(f'import {PACKAGE}.{m}' for m in FLOW)]
+    done = subprocess.run([sys.executable, '-c', '\n'.join(code)], cwd=tmp_path, env=own_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -27,6 +27,7 @@ from movielens_ce.registry import MODELS
 from movielens_ce.saved import Recommender, load_model, save_model, train_on_all
 from movielens_ce.scores import DotProduct, InformedDotProduct
 
+pytestmark = pytest.mark.xdist_group('saved')                             # they share models of every kind
 FORMAT_1 = Path(__file__).parent/'data'/'saved_format_1'
 
 

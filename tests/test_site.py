@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
+import matplotlib
 import nbformat
 import pytest
 
@@ -20,6 +21,9 @@ from filelock import FileLock
 
 PAGES = sorted([str(build.page_name(p).with_suffix('.html')) for p in build.notebooks()] + [f'source/{m}.html' for m in build.modules()])
 pytestmark = pytest.mark.slow(3)
+FONTS = Path(matplotlib.get_data_path())/'fonts/ttf'                          # of matplotlib's fonts, so that it does not matter which ones a machine has
+FACES = ''.join(f"@font-face {{ font-family: {name}; font-weight: {weight}; src: url('/{file}.ttf') }}\n" for name, weight, file in (
+    ('wide', 400, 'DejaVuSans'), ('wide', 700, 'DejaVuSans-Bold'), ('narrow', 400, 'STIXGeneral'), ('narrow', 700, 'STIXGeneralBol')))
 FLAGS = '--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update --disable-sync'.split()
 
 
@@ -40,6 +44,7 @@ def address(site):
     "Where the site is served."
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *args): pass
+        def translate_path(self, path): return str(FONTS/path[1:]) if path.endswith('.ttf') else super().translate_path(path)
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Quiet, directory=site[0]))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f'http://127.0.0.1:{server.server_port}/'
@@ -57,21 +62,30 @@ def browser():
         chromium.close()
 
 
+def watched(context, address):
+    "A new page that notes what goes wrong there: errors on the console, requests that fail, requests that leave."
+    page = context.new_page()
+    page.wrong, page.fetched = [], []
+    page.on('request', lambda r: page.fetched.append(r.url))
+    page.on('console', lambda m: m.type == 'error' and page.wrong.append(f'console: {m.text}'))
+    page.on('pageerror', lambda e: page.wrong.append(f'error: {e}'))
+    page.on('requestfailed', lambda r: page.wrong.append(f'failed: {r.url}'))
+    page.on('request', lambda r: r.url.startswith((address, 'data:')) or page.wrong.append(f'leaves: {r.url}'))
+    page.on('response', lambda r: r.status >= 400 and page.wrong.append(f'{r.status}: {r.url}'))
+    return page
+
+
+def context_of(browser, width=1280, **options): return browser.new_context(viewport=dict(width=width, height=900), reduced_motion='reduce', **dict(color_scheme='light') | options)
+
+
 @pytest.fixture
 def opened(browser, address):
-    "Opens a page and notes what goes wrong there: errors on the console, requests that fail, requests that leave."
+    "Opens a page as somebody does who comes for the first time."
     contexts = []
 
-    def open_(path, width=1280, **options):
-        contexts.append(browser.new_context(viewport=dict(width=width, height=900), reduced_motion='reduce', **dict(color_scheme='light') | options))
-        page = contexts[-1].new_page()
-        page.wrong, page.fetched = [], []
-        page.on('request', lambda r: page.fetched.append(r.url))
-        page.on('console', lambda m: m.type == 'error' and page.wrong.append(f'console: {m.text}'))
-        page.on('pageerror', lambda e: page.wrong.append(f'error: {e}'))
-        page.on('requestfailed', lambda r: page.wrong.append(f'failed: {r.url}'))
-        page.on('request', lambda r: r.url.startswith((address, 'data:')) or page.wrong.append(f'leaves: {r.url}'))
-        page.on('response', lambda r: r.status >= 400 and page.wrong.append(f'{r.status}: {r.url}'))
+    def open_(path, *args, **options):
+        contexts.append(context_of(browser, *args, **options))
+        page = watched(contexts[-1], address)
         page.goto(address + path, wait_until='load')
         return page
 
@@ -79,11 +93,31 @@ def opened(browser, address):
     for c in contexts: c.close()
 
 
+@pytest.fixture(scope='module')
+def visitor(browser, address):
+    "One who goes from page to page: what all pages share is fetched once."
+    with context_of(browser) as context: yield context
+
+
+def use_font(page, name):
+    "Show a page's text in one of the two fonts; code keeps its own, whose letters are about as wide everywhere."
+    page.evaluate("""async ([faces, name]) => {
+        const style = document.head.appendChild(document.createElement('style'));
+        style.textContent = `${faces} :not(code, pre, code *, pre *, math, math *) { font-family: ${name} !important }`;
+        await Promise.all([400, 700].map(weight => document.fonts.load(`${weight} 1em ${name}`))) }""", [FACES, name])
+    assert page.evaluate("name => getComputedStyle(document.querySelector('main p, main h1')).fontFamily === name && document.fonts.check(`1em ${name}`)", name)
+
+
+WHOLE = 'losses.html', 'index.html'                     # of each kind of page one, which axe reads as a whole
+ALIKE = '#quarto-header, #quarto-sidebar, #TOC, pre code, tbody tr:nth-child(n+4)'
+COLOURS = dict(runOnly=dict(type='rule', values=['color-contrast', 'link-in-text-block']))
+
+
 def violations(page, **options):
-    "What axe finds serious or critical. It takes its time for each word of code, and code looks the same everywhere, so that it reads it on three pages only."
+    "What axe finds serious or critical. It takes its time for each word. What looks the same everywhere, it reads on three pages only: menus, code, and the rows of a table after the third."
     from axe_playwright_python.sync_playwright import Axe
-    context = None if page.url.endswith(('losses.html', 'index.html')) else {'exclude': [['pre code']]}
-    options = dict(resultTypes=['violations'], rules={'target-size': dict(enabled=True)}, **options)            # 24 pixels for a finger
+    context = None if page.url.endswith(WHOLE) else {'exclude': [[part] for part in ALIKE.split(', ')]}
+    options = dict(resultTypes=['violations'], rules={'target-size': dict(enabled=True)}) | options            # 24 pixels for a finger
     found = Axe().run(page, context, options=options).response['violations']
     return [f"{v['id']}: {n['target']} {n['html'][:120]} {n.get('failureSummary', '')[:200]}" for v in found if v['impact'] in ('serious', 'critical') for n in v['nodes'][:5]]
 
@@ -96,23 +130,41 @@ IMAGES = """() => [...document.images].filter(i => !i.alt.trim() || /&(quot|amp|
     .map(i => i.outerHTML.slice(0, 200))"""
 MATHS = "() => [...document.querySelectorAll('span.math')].filter(m => !m.querySelector('math') || /\\\\/.test(m.innerText)).map(m => m.outerHTML.slice(0, 200))"
 WIDTH = 'document.documentElement.scrollWidth'
+CUT = "() => [...document.querySelectorAll('.scrolls')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel)"
 
 
-@pytest.mark.parametrize('path', PAGES)
-def test_page_in_a_browser(path, opened):
-    page = opened(path)
-    assert page.title() and page.locator('main h1').count() >= 1
-    assert not page.evaluate(MATHS), 'maths that is not rendered'
-    assert not page.evaluate(IMAGES), 'pictures without size or alt text, or that do not load'
-    assert not violations(page)
+def assert_fits(page):
+    "Nothing is wider than a screen or paper, and tables are not cut on a wide screen and on paper. The page is left as a telephone shows it."
+    page.set_viewport_size(dict(width=670, height=844))
+    page.emulate_media(media='print')
+    assert not page.evaluate(CUT) and page.evaluate(WIDTH) <= 670
+    page.emulate_media(media='screen')
     for width in (1440, 1280, 360, 390):
         page.set_viewport_size(dict(width=width, height=844))
         assert page.evaluate(WIDTH) <= width
+        assert width != 1440 or not page.evaluate(CUT), 'a table that does not fit'
     assert not page.evaluate(TOO_WIDE), 'wider than a telephone'
+
+
+@pytest.mark.parametrize('path', PAGES)
+def test_page_in_a_browser(path, visitor, address):
+    page, source = watched(visitor, address), path.startswith('source/')
+    page.goto(address + path, wait_until='load')
+    assert page.title() and page.locator('main h1').count() >= 1
+    assert not page.evaluate(MATHS), 'maths that is not rendered'
+    assert not page.evaluate(IMAGES), 'pictures without size or alt text, or that do not load'
+    read = not source or path.endswith(WHOLE)                                            # pages of code are alike
+    use_font(page, 'wide')
+    assert not read or not violations(page)
+    assert_fits(page)
+    if not source:
+        use_font(page, 'narrow')
+        assert_fits(page)
     page.emulate_media(color_scheme='dark')
     page.wait_for_function("document.documentElement.classList.contains('quarto-dark')")
-    assert not violations(page)
+    assert not read or not violations(page, **COLOURS)
     assert not page.wrong
+    page.close()
 
 
 def test_a_fault_of_a_page_is_found(opened):
@@ -173,14 +225,17 @@ def test_a_wide_table_keeps_its_caption_and_the_heads_of_its_rows_in_sight(opene
     assert head.evaluate('e => getComputedStyle(e).backgroundColor') == page.evaluate('getComputedStyle(document.body).backgroundColor'), 'figures show through'
 
 
-@pytest.mark.parametrize('path', ['studies/which_loss_wins.html', 'index.html'])
-def test_tables_fit_on_a_wide_screen_and_on_paper(path, opened):
-    cut = "() => [...document.querySelectorAll('.scrolls')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel)"
-    page = opened(path, width=1440)
-    assert not page.evaluate(cut)
-    page.set_viewport_size(dict(width=670, height=1000))
+def test_a_table_that_does_not_fit_is_found(opened):
+    page = opened('index.html', width=1440)
+    use_font(page, 'narrow')
+    page.locator('.scrolls td').first.evaluate("e => e.textContent = 'x'.repeat(300)")
+    with pytest.raises(AssertionError): assert_fits(page)
+
+
+def test_paper_shows_the_text_alone(opened):
+    page = opened('index.html', width=670)
     page.emulate_media(media='print')
-    assert not page.evaluate(cut) and page.evaluate(WIDTH) <= 670
+    assert page.locator('main h1').is_visible()
     assert not any(page.locator(part).first.is_visible() for part in ('#quarto-header', '#quarto-sidebar', '#TOC', '.page-navigation'))
 
 
@@ -287,11 +342,18 @@ def test_a_formula_becomes_mathml(tex, part):
 
 
 def test_a_long_line_of_code_is_marked_with_its_indentation():
-    text = f"<code>a = 1\n    <span class=\"st\">'{'x' * 90}\ny'</span></code>"
-    code = BeautifulSoup(text, 'html.parser').code
-    build.long_lines(code)
-    assert code.get_text() == BeautifulSoup(text, 'html.parser').get_text()
+    text = f"a = 1\n    <span class=\"st\">'{'x' * 90}\ny'</span>"
+    code, plain = (BeautifulSoup(f'<pre>{t}</pre>', 'html.parser') for t in (build.long_lines(text), text))
+    assert code.get_text() == plain.get_text()
     assert [e['style'] for e in code.select('.long')] == ['--indent: 8ch'] and len(code.select('.st')) == 2
+
+
+def test_code_is_set_aside_and_put_back():
+    pre, other = '<pre class="sourceCode"><code>a <b>b</b>\n</code></pre>', '<pre>1\n\n2</pre>'
+    text, code = build.set_aside(f'<p>x</p>{pre}<pre></pre>{other}')
+    assert text == '<p>x</p><pre class="sourceCode"><code></code></pre><pre></pre><pre></pre>' and code == ['a <b>b</b>\n', '', '1\n\n2']
+    assert build.put_back(text.replace('<pre', '<pre tabindex="0"'), code) == f'<p>x</p>{pre}<pre></pre>{other}'.replace('<pre', '<pre tabindex="0"')
+    assert 'class="long"' in build.set_aside(f'<pre class="sourceCode"><code>{"x" * 90}</code></pre>')[1][0]
 
 
 GLOSSARY = """<main><p><strong>Cumulative logit</strong>, also called ordered logit or proportional odds. The line has \\(K-1\\) <em>cuts</em> (<a>Heads</a>). A <em>probit</em> is like it.</p>
@@ -331,10 +393,14 @@ def test_other_text_is_not_linked_to_the_glossary(text):
     assert linked_terms(text + '<div class="cell-output cell-output-markdown"><p>NLL</p></div>') == [('NLL', '../glossary.html#cross-entropy')]
 
 
+parsed = pytest.mark.xdist_group('parsed')                               # tests that take a while to parse all pages, and share them
+
+
 @functools.lru_cache
 def pages_of(folder): return {str(p.relative_to(folder)): BeautifulSoup(p.read_text(), 'html.parser') for p in folder.rglob('*.html')}
 
 
+@parsed
 def test_links_and_anchors_resolve(site):
     pages = pages_of(site[0])
     ids = {name: {e['id'] for e in soup.select('[id]')} for name, soup in pages.items()}
@@ -348,6 +414,7 @@ def test_links_and_anchors_resolve(site):
     assert not site[1], 'smalldocs warns'
 
 
+@parsed
 def test_every_entry_of_the_glossary_has_an_anchor_of_its_own_and_pages_that_link_it(site):
     pages = pages_of(site[0])
     glossary, ids = pages['glossary.html'], [e['id'] for e in pages['glossary.html'].select('[id]')]
@@ -356,6 +423,7 @@ def test_every_entry_of_the_glossary_has_an_anchor_of_its_own_and_pages_that_lin
     assert {a['href'].split('glossary.html#')[1] for soup in pages.values() for a in soup.select('a.term')} == set(entries)
 
 
+@parsed
 def test_pages_link_terms_in_prose_alone(site):
     for name, soup in pages_of(site[0]).items():
         terms = soup.select('a.term')
@@ -366,18 +434,21 @@ def test_pages_link_terms_in_prose_alone(site):
 
 @pytest.mark.parametrize('path, word', [('studies/which_loss_wins.html', 'NLL'), ('studies/which_loss_wins.html', 'strangers'),
     ('studies/million.html', 'implicit sets'), ('studies/plan.html', 'Holm’s method'), ('index.html', 'nats')])
+@parsed
 def test_a_page_links_a_term_where_it_first_uses_it(path, word, site):
     main = pages_of(site[0])[path].main
     first = next(t for t in main.find_all(string=re.compile(rf'\b{word}\b')) if t.find_parent(['p', 'li']) and not t.find_parent(['header', 'table', 'figure', 'code', 'pre']))
     assert first.parent.get('class') == ['term'] and [a.get_text() for a in main.select('a.term')].count(word) == 1
 
 
+@parsed
 def test_nothing_comes_from_elsewhere(site):
     for name, soup in pages_of(site[0]).items():
         assert not [e for e in soup.select('[src], link[href]') if (e.get('src') or e.get('href')).startswith(('http', '//'))], name
     for css in site[0].rglob('*.css'): assert 'url(http' not in css.read_text(), css.name
 
 
+@parsed
 def test_pages_are_light(site):
     "What a browser fetches for a page; the median is half a megabyte."
     def weight(name, soup):
@@ -388,6 +459,7 @@ def test_pages_are_light(site):
     assert statistics.median(sizes) < 600_000 and max(sizes) < 1_000_000, sorted(sizes)
 
 
+@parsed
 def test_menu_lists_every_page_once_in_order(site):
     home = pages_of(site[0])['index.html']
     menu = [a['href'].removeprefix('./') for a in home.select('#quarto-sidebar a.sidebar-link[href]')]
@@ -400,6 +472,7 @@ def test_menu_lists_every_page_once_in_order(site):
     assert [s.get_text() for s in home.select('#quarto-sidebar .sidebar-group')] == ['Data', 'Models', 'Training', 'Scoring', 'Comparing', 'Using a model']
 
 
+@parsed
 def test_every_page_says_what_is_on_it(site):
     pages = {k: v for k, v in pages_of(site[0]).items() if not k.startswith('source/')}
     titles = [soup.title.get_text() for soup in pages.values()]
@@ -410,6 +483,7 @@ def test_every_page_says_what_is_on_it(site):
         assert name in ('index.html', 'changelog.html') or len(soup.select('.page-navigation a')) == 2, f'{name} has no previous and next'
 
 
+@parsed
 def test_every_public_name_is_documented(site):
     "Its page has its anchor, its signature and a link to its source."
     from importlib import import_module
@@ -424,6 +498,7 @@ def test_every_public_name_is_documented(site):
 
 
 @pytest.mark.parametrize('module', build.modules())
+@parsed
 def test_names_stand_in_the_order_of_their_definition(module, site):
     lines = [int(a['href'].split('#L-')[1]) for a in pages_of(site[0])[f'{module}.html'].select('a.source')]
     assert lines and lines == sorted(lines)
