@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['WORST', 'with_settings', 'settings_of', 'held_out_scores', 'tune', 'best_entry']
 
-# %% ../nbs/12b_tune.ipynb #ef98b9a6
+# %% ../nbs/12b_tune.ipynb #bdac3bf7
 import json
+import warnings
 from dataclasses import fields, replace
 
 import numpy as np
@@ -40,7 +41,7 @@ def settings_of(
     return {name: getattr(entry, field)[key] if key else getattr(entry, field) for name, (field, _, key) in parts.items()
             if not key or key in getattr(entry, field)}
 
-# %% ../nbs/12b_tune.ipynb #798414dd
+# %% ../nbs/12b_tune.ipynb #2ea94a81
 WORST = 10.
 
 def _drawn(trial, name, values):
@@ -67,7 +68,7 @@ def held_out_scores(
 
 def _study(entry, space, criteria, trials, seed, n_startup):
     "An Optuna study that knows the trials that are there."
-    import optuna                                                       # not needed by those who do not search
+    with warnings.catch_warnings(action='ignore'): import optuna           # not needed by those who do not search; its bars want widgets
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed + len(trials), n_startup_trials=n_startup)
     study = optuna.create_study(sampler=sampler, directions=['minimize']*len(criteria))
