@@ -26,6 +26,7 @@ from fastai.data.block import TransformBlock
 from fastai.learner import Learner
 from fastai.losses import MSELossFlat
 from fastai.tabular.core import Categorify
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from . import __version__
 from .context import TimeContext
@@ -188,6 +189,14 @@ def _entry_of(model, n_epoch=None, entry=None, n_ratings=0):
     if entry is None: entry = entry_of(model, n_ratings)
     return entry if n_epoch is None else replace(entry, n_epoch=n_epoch)
 
+# %% ../nbs/13_comparison.ipynb #11a2316e
+def _watched(trained, kept):
+    "Yields the runs of several processes. Raises `ChildProcessError` if one of the processes was killed."
+    try: yield from trained
+    except TerminatedWorkerError:
+        raise ChildProcessError('a process was killed, perhaps because memory is short: use fewer processes (jobs=1, --jobs 1)'
+                                + kept*'; the finished runs are kept, so run the same again to go on') from None
+
 # %% ../nbs/13_comparison.ipynb #be3ef983
 def _job(out, entry, model, ratings, fold, seed):
     run = run_one(model, ratings, fold, seed, entry=entry)
@@ -227,7 +236,7 @@ def iter_runs(
     parallel = joblib.Parallel(n_jobs=jobs, return_as='generator_unordered', pre_dispatch='n_jobs')
     # a new process imports the registry without the changes made in this one, so each job gets its entry
     trained = parallel(joblib.delayed(_job)(out, entries[m], m, ratings, f, s) for m, f, s in todo)
-    return itertools.chain(((run, False) for run in kept), ((run, True) for run in trained))
+    return itertools.chain(((run, False) for run in kept), ((run, True) for run in _watched(trained, out is not None)))
 
 def compare(
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
