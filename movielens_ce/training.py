@@ -232,8 +232,8 @@ def _likeliest(plain, rows_to_tables, start, x, y, weights, loss, n_steps):
         free = torch.tensor(numbers, dtype=torch.float32, device=x.device, requires_grad=True)
         now = rows_to_tables(free.split(sizes))
         value = (loss(functional_call(plain, now, (x,))[:, None], y[:, None])*weights).sum()
-        return value.item(), torch.autograd.grad(value, free)[0].double().cpu().numpy()
-    first = torch.cat([*start]).double().cpu().numpy()
+        return value.item(), torch.autograd.grad(value, free)[0].cpu().double().numpy()
+    first = torch.cat([*start]).cpu().double().numpy()
     with torch.enable_grad(): found = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
     return torch.from_numpy(found).float().split(sizes)
 
