@@ -326,7 +326,7 @@ def match_ids(
     "Replaces each id that `known` lacks by the known id that is written the same way, if there is one. A missing id stays missing."
     column, known = ids if isinstance(ids, pd.Series) else pd.Series(list(ids), dtype=object), pd.Index(list(known))
     try: distinct = pd.Series(column.unique()).dropna()
-    except TypeError: raise ValueError('ids must be numbers or text, not lists') from None
+    except TypeError: raise ValueError('ids must be numbers or text, not lists or sets') from None
     lost = [o for o, row in zip(distinct, known.get_indexer(distinct)) if row < 0]
     if not lost: return column
     same = {_written(i): i for i in reversed(known.tolist())}
@@ -545,7 +545,7 @@ def _records(row, names):
 
 def _of_rows(ds, rows):
     "A dataset like `ds` of row numbers, of elements of a dataset, or of what `_records` takes."
-    if all(isinstance(o, (int, np.integer)) for o in rows): return ds.take([int(o) for o in rows])
+    if all(isinstance(o, (int, np.integer)) for o in rows): return ds.take(np.array(rows, dtype=np.int64))
     if all(isinstance(o, tuple) and isinstance(o[0], torch.Tensor) for o in rows):
         some = ds.new_empty()
         some.tensors = tuple(torch.stack(t) for t in zip(*rows))
@@ -600,6 +600,8 @@ class RatingDL(DataLoader):
         if isinstance(dataset, (dict, pd.Series, tuple)): dataset = [dataset]
         if isinstance(dataset, (list, L)): dataset = _of_rows(self.dataset, dataset)
         if isinstance(dataset, pd.DataFrame): dataset = self.dataset.of(dataset)
+        if not isinstance(dataset, (RatingDataset, type(None))):
+            raise ValueError(f'the rows of a loader are a data frame, a RatingDataset or a list of rows, not {type(dataset).__name__}')
         return super().new(dataset, cls, **{'replacement': self.replacement, **kwargs})
 
     def show_batch(self,

@@ -178,7 +178,7 @@ def _evaluating(model, dls):
 def _user_rows(ids, users):
     "Returns the rows of `users` in the tables, int64, each once. Raises `ValueError` for ids without a row."
     if users is None: return torch.arange(1, len(ids) + 1)
-    wanted = [users] if np.ndim(users) == 0 else users
+    wanted = [users] if np.ndim(users) == 0 and not isinstance(users, (set, frozenset)) else users
     return torch.from_numpy(rows_of_ids(list(dict.fromkeys(match_ids(wanted, ids))), ids, 'user'))
 
 def _weights(model, dls, by):
