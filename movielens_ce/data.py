@@ -663,13 +663,16 @@ def _by_id(frame, column):
     return frame.set_index(column) if frame is not None and column in frame else frame
 
 def _matched(frame, rated):
-    "A frame of features with the ids of the ratings. Raises `ValueError` if it describes none of them."
+    "A frame of features with the ids of the ratings."
     if frame is None: return None
-    frame = frame.set_index(pd.Index(match_ids(frame.index.to_series(index=range(len(frame))), rated.unique()).array, name=frame.index.name))
-    if not frame.index.isin(rated).any():
-        raise ValueError(f'the features describe none of the {rated.nunique():,} {rated.name}s with ratings, such as {rated.iloc[0]!r}: '
-                         f'give the ids in a column {rated.name!r} or in the index, which has {", ".join(map(repr, frame.index[:3]))}')
-    return frame
+    ids = match_ids(frame.index.to_series(index=range(len(frame))), rated.unique())
+    return frame.set_index(pd.Index(ids.array, name=frame.index.name))
+
+def _check_described(frame, rated):
+    "Raises `ValueError` if a frame of features describes none of the ids of the ratings."
+    if frame is None or frame.index.isin(rated).any(): return
+    raise ValueError(f'the features describe none of the {rated.nunique():,} {rated.name}s with ratings, such as {rated.iloc[0]}: '
+                     f'give the ids in a column {rated.name!r} or in the index, which has {", ".join(map(str, frame.index[:3]))}')
 
 def _ids(rated, described):
     "The vocabulary of ids that have ratings or features."
@@ -712,6 +715,7 @@ def rating_dls(
     described = [_matched(_by_id(f, c), train_df[c]) for f, c in ((user_features, user), (item_features, item))]
     classes = {c: _ids((ratings if full_vocab else train_df)[c], f) for c, f in zip((user, item), described)}
     features = tuple(None if f is None else Features.of(f, classes[c]) for c, f in zip(classes, described))
+    for c, f in zip((user, item), described): _check_described(f, train_df[c])
     known = context and context(train_df, user, item, rating)
     train_ds = RatingDataset(train_df, classes, scale, target, rating, known, features)
     if any(features): train_ds.trained = _trained_rows(train_ds)

@@ -40,9 +40,9 @@ from .foldin import fold_in
 from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from .models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
                                  ImplicitMF, OrdinalMF, OrdinalNN, RatingModel)
-from .recommendation import factors, rows_of_ids, top_n
+from .recommendation import factors, _rows_of_ids, top_n
 from .registry import entry_of
-from .runs import fingerprint, named_errors
+from .runs import fingerprint, _named_errors
 from .scores import DotProduct, FeatureEmbedding, InformedDotProduct, Network, SetEmbedding, add_features
 
 # %% ../nbs/19_saved.ipynb #fbf39f5d
@@ -391,7 +391,7 @@ class Recommender:
 
 def _row(o, ids, what):
     "The row of an id in the tables. Raises `ValueError` for an unknown id."
-    return int(rows_of_ids([o], ids, what)[0])
+    return int(_rows_of_ids([o], ids, what)[0])
 
 def _short(level): return int(level) if float(level).is_integer() else level
 def _members(model): return list(model.models) if isinstance(model, Ensemble) else [model]
@@ -581,7 +581,7 @@ def save_model(
         raise ValueError('these loaders are not of rating_dls: make them with rating_dls to save the model')
     rec, folder = Recommender(model, dls, head, titles, name, settings), check_place(path)
     made = [p for p in (folder, *folder.parents) if not p.exists()]
-    with named_errors(path):
+    with _named_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with tempfile.TemporaryDirectory(dir=folder, prefix='.tmp-') as tmp:
