@@ -7,11 +7,16 @@ __all__ = ['cli', 'results_table', 'compare', 'train', 'recommend', 'similar', '
 
 # %% ../nbs/20_cli.ipynb #8c44db4e
 import json
+import logging
+import os
 import platform
 import shlex
+import signal
 import sys
+import threading
 import traceback
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -45,6 +50,10 @@ def _list(ctx, param, text):
     if not _items(text): raise click.BadParameter('the list is empty')
     return _items(text)
 
+def _path(ctx, param, text):
+    "Expands `~`, as a shell does where a path stands alone, but not in `--out=~/model`."
+    return text and os.path.expanduser(text)
+
 def _debug(command):
     "Adds the option --debug to a command. `main` reads it from the arguments."
     return click.option('--debug', is_flag=True, expose_value=False, help='Show the traceback of an error.')(command)
@@ -52,7 +61,7 @@ def _debug(command):
 def _data_options(levels=True):
     "Returns a decorator that adds the options for the ratings: their place and the columns of a file."
     options = [
-        click.option('--data', metavar='SIZE|PATH', help='A size of MovieLens (100k, 1m, 10m, 20m, 25m, 32m, latest-small, latest), '
+        click.option('--data', metavar='SIZE|PATH', callback=_path, help='A size of MovieLens (100k, 1m, 10m, 20m, 25m, 32m, latest-small, latest), '
                      'a folder or zip with one, or a FILE with your own ratings.  [default: 100k]'),
         *(click.option(f'--{c}', default=c, show_default=True, help=f'Column of {what} in FILE.')
           for c, what in dict(user='user ids', item='item ids', rating='ratings').items()),
@@ -215,7 +224,7 @@ def _about(what, folds, seeds, n_epoch):
               help='Seeds of the weights and the order of batches.')
 @click.option('--epochs', metavar='N', type=click.IntRange(1), help="Number of epochs for every model.  [default: each model's own]")
 @_data_options()
-@click.option('--out', metavar='DIR', default='movielens-ce-results', show_default=True,
+@click.option('--out', metavar='DIR', callback=_path, default='movielens-ce-results', show_default=True,
               help='Folder for the results; runs kept there are not repeated.')
 @click.option('--jobs', metavar='N', type=click.IntRange(1), help='Number of processes.  [default: one for each core]')
 @_debug
@@ -265,7 +274,7 @@ def _how_to_ask(out, rec):
 @click.option('--seed', metavar='N', type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
               help='Seed of the weights and the order of batches.')
 @click.option('--epochs', metavar='N', type=click.IntRange(1), help="Number of epochs.  [default: the model's own]")
-@click.option('--out', metavar='DIR', required=True, help='Folder for the model; a saved model in it is replaced.')
+@click.option('--out', metavar='DIR', callback=_path, required=True, help='Folder for the model; a saved model in it is replaced.')
 @_debug
 def train(model, data, seed, epochs, out, **options):
     "Train a model on all ratings and save it."
@@ -275,7 +284,7 @@ def train(model, data, seed, epochs, out, **options):
     from movielens_ce.saved import check_place, train_on_all
     known_models([model])
     scale = RatingScale(tuple(options['levels'])) if options['levels'] else None
-    check_place(out)
+    check_place(out, [*ratings.user.unique().tolist(), *ratings['item'].unique().tolist()])
     if MODELS[model].context: _note_times([model], ratings)
     with Console(stderr=True, force_jupyter=False).status(f'training {model} on {len(ratings):,} ratings of {what}'):
         rec = train_on_all(model, ratings, seed, epochs, scale, _titles(ratings))
@@ -294,11 +303,6 @@ def _id(text, ids, what):
     found = [i for i in ids if str(i) == text] or [i for i in ids if not isinstance(i, str) and i == _value(text)]
     if not found: raise ValueError(f'unknown {what} {text!r}: the model has {len(ids):,} {what}s, such as {ids[0]}')
     return found[0]
-
-def _as_ids(column, ids):
-    "Replaces each id in a column by the id of the model that is written the same way, if there is one."
-    known, by_text = set(ids), {str(i): i for i in ids}
-    return column.map({o: o if o in known else by_text.get(str(o), o) for o in column.unique()})
 
 def _json(data):
     "Converts to JSON, with null for None and NaN."
@@ -319,7 +323,7 @@ def _show(frame, as_json):
         columns.append([g + o if right else o + g for o, g in zip(cells, gaps)])
     for row in zip(*columns): click.echo('  '.join(row).rstrip())
 
-_MODEL = click.option('--model', metavar='DIR', required=True, help='Folder of a model that `train` saved.')
+_MODEL = click.option('--model', metavar='DIR', callback=_path, required=True, help='Folder of a model that `train` saved.')
 _N = click.option('-n', metavar='N', type=click.IntRange(1), default=10, show_default=True, help='Number of items.')
 _JSON = click.option('--json', 'as_json', is_flag=True, help='Print JSON.')
 
@@ -327,23 +331,24 @@ def _load(path):
     from movielens_ce.saved import load_model
     return load_model(path)
 
-def _of_one_person(file, rec):
-    """Reads a new user's ratings from a file, with the user id 'new' and the item ids of the model.
+def _for_one_person(file, rec):
+    """Returns the model for a new user, 'new', whose ratings are in a file.
     Prints a note if the model does not know some of the items."""
     from movielens_ce.data import read_table
     frame = read_table(file)
     for c in ('item', 'rating'):
         if c not in frame: raise ValueError(f'{file}: no column {c!r}, only {", ".join(map(str, frame.columns))}')
-    frame = frame[['item', 'rating']].assign(user='new', item=_as_ids(frame['item'], rec.items))
-    unknown = int((~frame['item'].isin(rec.items)).sum())
-    if unknown == len(frame): raise ValueError(f'{file}: the model knows none of these items')
-    if unknown: click.echo(f'movielens-ce: the model does not know {unknown} of {len(frame)} items', err=True)
-    return frame
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter('always', UserWarning)
+        try: rec = rec.fold_in(frame[['item', 'rating']].assign(user='new'))
+        except ValueError as e: raise ValueError(f'{file}: {str(e).removeprefix("ratings: ")}') from None
+    for note in notes: _note(note.message)
+    return rec
 
 @cli.command(epilog='Example: movielens-ce recommend --model ordinal-100k --user 196 -n 5')
 @_MODEL
 @click.option('--user', metavar='ID', help='Id of the user.')
-@click.option('--ratings', metavar='FILE', help='File with the ratings of a new user, in the columns item and rating.')
+@click.option('--ratings', metavar='FILE', callback=_path, help='File with the ratings of a new user, in the columns item and rating.')
 @click.option('--all', 'everybody', is_flag=True, help='Write the lists of all users to the file of --out.')
 @_N
 @click.option('--by', type=click.Choice(['mean', 'top']), default='mean', show_default=True,
@@ -351,7 +356,7 @@ def _of_one_person(file, rec):
 @click.option('--min-ratings', metavar='N', type=click.IntRange(0), default=0, show_default=True,
               help='Leave out items with fewer than N training ratings.')
 @_JSON
-@click.option('--out', metavar='FILE', help='Write a CSV file with the columns user, item, title, rank and score.')
+@click.option('--out', metavar='FILE', callback=_path, help='Write a CSV file with the columns user, item, title, rank and score.')
 @_debug
 def recommend(model, user, ratings, everybody, n, by, min_ratings, as_json, out):
     "List the best items that a user, known or new, has not rated."
@@ -360,7 +365,7 @@ def recommend(model, user, ratings, everybody, n, by, min_ratings, as_json, out)
     if everybody and not out: raise ValueError('--all needs a file for the lists: --out lists.csv')
     if as_json and out: raise ValueError('--json prints JSON and --out writes a CSV file: leave one of them out')
     rec = _load(model)
-    if ratings is not None: rec = rec.fold_in(_of_one_person(ratings, rec))
+    if ratings is not None: rec = _for_one_person(ratings, rec)
     best = rec.top_n(n, None if user is None else _id(user, rec.users, 'user'), by, min_ratings=min_ratings)
     if not out: return _show(best.drop(columns='user'), as_json)
     from movielens_ce.runs import atomic_write
@@ -371,12 +376,19 @@ def recommend(model, user, ratings, everybody, n, by, min_ratings, as_json, out)
 @_MODEL
 @click.option('--item', metavar='ID', required=True, help='Id of the item.')
 @_N
+@click.option('--min-ratings', metavar='N', type=click.IntRange(0), help='Leave out items with fewer than N training ratings.  '
+              '[default: 20, or half the mean number if that is smaller]')
 @_JSON
 @_debug
-def similar(model, item, n, as_json):
+def similar(model, item, n, min_ratings, as_json):
     "List the items most similar to an item. The similarity is the cosine of their vectors, from -1 to 1."
     rec = _load(model)
-    _show(rec.similar_items(_id(item, rec.items, 'item'), n), as_json)
+    _show(rec.similar_items(_id(item, rec.items, 'item'), n, min_ratings), as_json)
+
+def _is_of_100k(rec):
+    "Whether a model was trained on MovieLens-100K."
+    from movielens_ce.movielens import MOVIELENS, load_ml100k
+    return len(rec.dls.train_ds) == MOVIELENS['100k'].n_ratings and rec.trained_on(load_ml100k().ratings).all()
 
 @cli.command(epilog='Example: movielens-ce evaluate --model ordinal-100k --data new-ratings.csv')
 @_MODEL
@@ -387,14 +399,18 @@ def evaluate(model, data, as_json, **options):
     "Evaluate a saved model with every metric, on ratings that it was not trained on: name them with --data."
     from movielens_ce.evaluation import score
     from movielens_ce.metrics import METRICS
+    from movielens_ce.data import match_ids
     rec = _load(model)
+    if data is None and not _is_of_100k(rec):
+        raise ValueError(f'name the ratings with --data FILE: {model} was not trained on MovieLens-100K, which is the default')
     ratings, what, _ = _ratings(data, levels=rec.scale, **options)
-    ratings = ratings.assign(user=_as_ids(ratings.user, rec.users), item=_as_ids(ratings['item'], rec.items))
+    ratings = ratings.assign(user=match_ids(ratings.user, rec.users), item=match_ids(ratings['item'], rec.items))
     if rec.dls.train_ds.context is not None: _note_times([rec.name or 'the model'], ratings)
     known = dict(user=rec.users, item=rec.items)
     unknown = {f'unknown_{c}s': int((~ratings[c].isin(ids)).sum()) for c, ids in known.items()}
-    scores = score(rec.predictions(ratings))
-    if as_json: return click.echo(_json(dict(n=len(ratings), **unknown, **scores)))
+    scores, trained = score(rec.predictions(ratings)), int(rec.trained_on(ratings).sum())
+    if trained: _note(f'the model was trained on {trained:,} of these {len(ratings):,} ratings, so these figures do not show how well it predicts new ones')
+    if as_json: return click.echo(_json(dict(n=len(ratings), trained_on=trained, **unknown, **scores)))
     click.echo(f'{len(ratings):,} ratings of {what}; {unknown["unknown_users"]:,} have an unknown user, '
                f'{unknown["unknown_items"]:,} have an unknown item')
     for name, m in METRICS.items(): click.echo(f'  {m.heading:20} {scores[name]:.{m.digits}f}')
@@ -407,7 +423,7 @@ def _proof(known):
     return f'readable: {known.ratings} has the published layout; its number of ratings changes over time'
 
 @cli.command(epilog='Example: movielens-ce data --data 1m')
-@click.option('--data', metavar='SIZE|PATH', help='A size of MovieLens, searched for in MOVIELENS_CE_DATA and in the cache, '
+@click.option('--data', metavar='SIZE|PATH', callback=_path, help='A size of MovieLens, searched for in MOVIELENS_CE_DATA and in the cache, '
               'or a folder or zip with one.  [default: 100k]')
 @_debug
 def data(data):
@@ -422,28 +438,50 @@ def data(data):
 
 # %% ../nbs/20_cli.ipynb #b2359852
 _STOPPED = 'movielens-ce: stopped', 'movielens-ce: stopped; run the same command again to continue'
-_MISTAKES = click.ClickException, ValueError, OSError, FloatingPointError
+_MISTAKES = click.ClickException, ValueError, OSError, FloatingPointError, MemoryError
+
+class _Terminated(BaseException):
+    "The process got SIGTERM, from `kill`, `timeout` or `docker stop`: everything is closed as after Ctrl-C, the processes of `compare` included."
+
+def _terminate(*args): raise _Terminated
+
+@contextmanager
+def _in_process():
+    "Prints a sign that the output cannot encode as `?`, mutes matplotlib's advice on its own folder, and raises `_Terminated` on SIGTERM."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
+    logging.getLogger('matplotlib').setLevel(logging.ERROR)
+    if threading.current_thread() is not threading.main_thread(): return (yield)                 # only this one may set signals
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try: yield
+    finally: signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 def _one_line(error):
     "Returns the message of an error in one line."
     if isinstance(error, click.ClickException): text = f'{error.format_message()} (movielens-ce --help)'
-    elif isinstance(error, OSError) and error.strerror: text = f'{error.strerror}: {error.filename or ""}'
+    elif isinstance(error, OSError) and error.strerror: text = f'{error.strerror}: {error.filename or "the output"}'
+    elif isinstance(error, MemoryError): text = f'memory is short: {error}'.removesuffix(': ')
     else: text = str(error)
     return ' '.join(text.split())
 
-def main(
-    args=None, # Command-line arguments; None: those of the process
-):
-    """Runs the command and exits with its status.
-    A user's mistake gives one line on standard error and status 2. An interruption gives status 130.
-    With `--debug` among the arguments, the traceback of an error is printed, too."""
-    args = sys.argv[1:] if args is None else list(args)
-    try: sys.exit(cli(args, prog_name='movielens-ce', standalone_mode=False) or 0)
+def _status(args):
+    "Runs the command and returns its status. Prints the message of an error."
+    try: return cli(args, prog_name='movielens-ce', standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as e: message, code = e.format_message(), 2
     except (click.Abort, KeyboardInterrupt): message, code = _STOPPED['compare' in args], 130
+    except _Terminated: message, code = _STOPPED['compare' in args], 143
     except BrokenPipeError: message, code = '', 0
     except _MISTAKES as e:
         if '--debug' in args: traceback.print_exc()
         message, code = f'movielens-ce: {_one_line(e)}', 2
     if message: click.echo(message, err=True)
-    sys.exit(code)
+    return code
+
+def main(
+    args=None, # Command-line arguments; None: those of the process
+):
+    """Runs the command and exits with its status.
+    A user's mistake gives one line on standard error and status 2. An interruption gives status 130, and SIGTERM 143.
+    With `--debug` among the arguments, the traceback of an error is printed, too."""
+    args = sys.argv[1:] if args is None else list(args)
+    with _in_process(): sys.exit(_status(args))

@@ -6,13 +6,14 @@
 __all__ = ['SECONDS', 'SHOWN', 'Ratings', 'Job', 'run_job', 'as_entries', 'iter_runs', 'compare', 'columns', 'summary',
            'summary_markdown']
 
-# %% ../nbs/13_comparison.ipynb #dac1b46c
+# %% ../nbs/13_comparison.ipynb #09d681f6
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import joblib
 import pandas as pd
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from . import __version__
 from .data import RatingScale, hold_out
@@ -81,7 +82,7 @@ def run_job(
         for run in runs: save_run(run, out)
     return runs
 
-# %% ../nbs/13_comparison.ipynb #ed800cd0
+# %% ../nbs/13_comparison.ipynb #1b09d346
 def _check_seeds(seeds):
     for s in seeds:
         if not 0 <= s < 2**31: raise ValueError(f'seeds must be 0 or more and below 2,147,483,648, not {s}')
@@ -123,6 +124,13 @@ def _together(entries):
         group[name] = entry
     return [g for _, g in groups]
 
+def _watched(trained, kept):
+    "Yields the runs of several processes. Raises `ChildProcessError` if one of the processes was killed."
+    try: yield from trained
+    except TerminatedWorkerError:
+        raise ChildProcessError('a process was killed, perhaps because memory is short: use fewer processes (jobs=1, --jobs 1)'
+                                + kept*'; the finished runs are kept, so run the same again to go on') from None
+
 def iter_runs(
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
     models=DEFAULT_MODELS, # Names of `MODELS`, or a dict of name -> `Entry`
@@ -158,7 +166,7 @@ def iter_runs(
     parallel = joblib.Parallel(n_jobs=jobs, return_as='generator_unordered', pre_dispatch='n_jobs')
     trained = itertools.chain.from_iterable(parallel(joblib.delayed(run_job)(job, shared, out) for job in todo))
     again = {(r.row['model'], r.row['fold'], r.row['seed']) for r in kept}
-    new = ((run, True) for run in trained if (run.row['model'], run.row['fold'], run.row['seed']) not in again)
+    new = ((run, True) for run in _watched(trained, out is not None) if (run.row['model'], run.row['fold'], run.row['seed']) not in again)
     return itertools.chain(((run, False) for run in kept), new)
 
 def compare(

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['RatingScale', 'read_table', 'load_ratings', 'fold_split', 'ua_split', 'ub_split', 'random_split', 'time_split',
-           'user_time_split', 'hold_out', 'vocabulary', 'RatingDataset', 'Features', 'RatingDL', 'rating_dls']
+           'user_time_split', 'hold_out', 'vocabulary', 'match_ids', 'RatingDataset', 'Features', 'RatingDL',
+           'rating_dls']
 
 # %% ../nbs/01_data.ipynb #fdb66ca7
 from dataclasses import dataclass
@@ -314,9 +315,35 @@ def vocabulary(
         distinct = sorted(set(ids), key=lambda o: (type(o).__name__, o))
         return CategoryMap(pd.Series(distinct, dtype=object), sort=False, add_na=True)
 
+def _written(o):
+    "The text of an id as a file holds it: 7 for the number 7, for the text '7' and for 7.0."
+    return str(int(o)) if isinstance(o, (float, np.floating)) and o.is_integer() else str(o)
+
+def match_ids(
+    ids, # Ids, repeated or not: a `pd.Series`, or a sequence
+    known, # The ids of a vocabulary, without the unknown id
+) -> pd.Series: # `ids` itself if nothing is replaced
+    "Replaces each id that `known` lacks by the known id that is written the same way, if there is one. A missing id stays missing."
+    column, known = ids if isinstance(ids, pd.Series) else pd.Series(list(ids), dtype=object), pd.Index(list(known))
+    try: distinct = pd.Series(column.unique()).dropna()
+    except TypeError: raise ValueError('ids must be numbers or text, not lists or sets') from None
+    lost = [o for o, row in zip(distinct, known.get_indexer(distinct)) if row < 0]
+    if not lost: return column
+    same = {_written(i): i for i in reversed(known.tolist())}
+    found = {o: same[_written(o)] for o in lost if _written(o) in same}
+    return column.astype(object).map(lambda o: found.get(o, o)) if found else column
+
 def _encode(classes, ids):
     "Row numbers, int64, of `ids` in the vocabulary `classes`; 0 for an id that is not in it."
     return torch.from_numpy(pd.Index(list(classes[1:])).get_indexer(ids) + 1)
+
+def _with_known_ids(df, classes):
+    "Returns `df` with the ids of the vocabularies, see `match_ids`. Raises `ValueError` if a column of ids is missing."
+    for c in classes:
+        if c not in df: raise ValueError(f'no column {c!r}, only {", ".join(map(str, df.columns))}: each row needs {" and ".join(classes)}')
+    ids = {c: df[c] for c in classes}
+    matched = {c: match_ids(ids[c], classes[c][1:]) for c in classes}
+    return df.assign(**matched) if any(matched[c] is not ids[c] for c in classes) else df
 
 class _MSE(BaseLoss):
     "fastai's flat squared error; raises `ValueError` for outputs that cannot be ratings."
@@ -344,13 +371,14 @@ class _CrossEntropy(CrossEntropyLossFlat):
 
 class RatingDataset(TensorDataset):
     """Ratings as tensors: rows of users and items, context if there is any, and targets.
-    `x_cat` is int64 `[n, 2]` (user, item), `x_cont` float32 `[n, c]`, and `y` `[n, 1]`, float32 ratings or int64 classes."""
+    `x_cat` is int64 `[n, 2]` (user, item), `x_cont` float32 `[n, c]`, and `y` `[n, 1]`, float32 ratings or int64 classes.
+    Pairs without ratings have no `y`, so that nothing can be scored against it."""
     def __init__(self,
         df, # Ratings, or pairs without ratings, one per row
         classes, # Maps the user column and then the item column to its vocabulary; row 0 is the unknown id
         scale, # `RatingScale`
         target, # 'rating': targets are float32 ratings; 'class': int64 classes
-        rating='rating', # Column of the ratings; if `df` lacks it, targets are 0
+        rating='rating', # Column of the ratings; if `df` lacks it, there are no targets
         context=None, # A function `frame -> float32 [n, c]` with an attribute `names`; None: no context
         features=(None, None), # `Features` of the users and of the items; None: no features
         trained=None, # Which rows of users and of items have training ratings, bool `[n_rows]` each; None: all
@@ -360,13 +388,13 @@ class RatingDataset(TensorDataset):
         self.cat_names, self.cont_names = list(classes), list(context.names) if context else []
         self.n_inp, self.counts = 2 if context else 1, None
         self.vocab = CategoryMap([int(o) if o.is_integer() else o for o in scale.levels], sort=False)
+        df = _with_known_ids(df, classes)
         x = torch.stack([_encode(c, df[n]) for n, c in classes.items()], 1)
         self.has_ratings = rating in df
-        if not self.has_ratings:                                           # pairs to predict
-            y = torch.zeros(len(df), 1, dtype=torch.int64 if target == 'class' else torch.float32)
-        elif target == 'class': y = torch.from_numpy(scale.to_class(df[[rating]]))
-        else: y = torch.from_numpy(df[[rating]].to_numpy(np.float32, copy=True))
-        super().__init__(x, *([torch.from_numpy(context(df))] if context else []), y)
+        if not self.has_ratings: y = []                                    # pairs to predict
+        elif target == 'class': y = [torch.from_numpy(scale.to_class(df[[rating]]))]
+        else: y = [torch.from_numpy(df[[rating]].to_numpy(np.float32, copy=True))]
+        super().__init__(x, *([torch.from_numpy(context(df))] if context else []), *y)
 
     @property
     def c(self):
@@ -401,9 +429,10 @@ class RatingDataset(TensorDataset):
     ) -> 'RatingDataset': # The same rows with the unknown id in these columns; if users are hidden, context is 0
         "Replaces known ids with the unknown id."
         hidden = self.take(range(len(self)))
-        x, *context, y = hidden.tensors
+        x, *rest = hidden.tensors
         x[:, list(columns)] = 0
-        hidden.tensors = x, *(torch.zeros_like(c) if 0 in columns else c for c in context), y
+        if 0 in columns and self.context: rest[0] = torch.zeros_like(rest[0])
+        hidden.tensors = x, *rest
         return hidden
 
     @property
@@ -435,12 +464,15 @@ class RatingDataset(TensorDataset):
 
     def decode(self,
         x, # User and item rows, int64 `[n, 2]`
-        *rest, # Context, if there is any, and targets `[n, 1]`
-    ) -> pd.DataFrame: # Ids and ratings, n rows
-        "Decodes a batch, (`x_cat`, `y`) or (`x_cat`, `x_cont`, `y`), into ids and ratings."
-        x, y = x.cpu().numpy(), rest[-1].detach().cpu().numpy().reshape(-1)
-        ids = {n: np.array(list(c), dtype=object)[x[:, i]] for i, (n, c) in enumerate(self.classes.items())}
-        return pd.DataFrame(ids | {self.rating_name: self.scale.to_rating(y) if self.target == 'class' else y})
+        *rest, # Context, if there is any, and targets `[n, 1]`, if there are any
+    ) -> pd.DataFrame: # Ids and ratings, n rows; without targets only ids
+        "Decodes a batch into ids and ratings: `x_cat`, then `x_cont` if there is context, then `y` if there are ratings."
+        x = x.cpu().numpy()
+        rows = pd.DataFrame({n: np.array(list(c), dtype=object)[x[:, i]] for i, (n, c) in enumerate(self.classes.items())})
+        for y in rest[self.n_inp - 1:]:
+            y = y.detach().cpu().numpy().reshape(-1)
+            rows[self.rating_name] = self.scale.to_rating(y) if self.target == 'class' else y
+        return rows
 
 # %% ../nbs/01_data.ipynb #d597ecdf
 def _of_number(column, n_knots=6):
@@ -502,6 +534,25 @@ class Features:
     def __len__(self): return len(self.names)
 
 # %% ../nbs/01_data.ipynb #a72a5ed6
+def _records(row, names):
+    "The rows, as dicts, in what a person calls a row: a frame, a row of a frame, a dict, or a tuple of a user and an item."
+    if isinstance(row, pd.DataFrame): return row.to_dict('records')
+    if hasattr(row, '_asdict'): row = row._asdict()                         # a row of `itertuples`
+    elif isinstance(row, (tuple, list, np.ndarray)) and len(row) in (2, 3): row = dict(zip(names, row))
+    if not isinstance(row, (dict, pd.Series)):
+        raise ValueError(f'a row to predict is a row of a frame, a dict, or a tuple ({names[0]}, {names[1]}), not {row!r}')
+    return [dict(row)]
+
+def _of_rows(ds, rows):
+    "A dataset like `ds` of row numbers, of elements of a dataset, or of what `_records` takes."
+    if all(isinstance(o, (int, np.integer)) for o in rows): return ds.take(np.array(rows, dtype=np.int64))
+    if all(isinstance(o, tuple) and isinstance(o[0], torch.Tensor) for o in rows):
+        some = ds.new_empty()
+        some.tensors = tuple(torch.stack(t) for t in zip(*rows))
+        some.has_ratings = len(some.tensors) > ds.n_inp
+        return some
+    return ds.of(pd.DataFrame([r for o in rows for r in _records(o, (*ds.cat_names, ds.rating_name))]))
+
 class RatingDL(DataLoader):
     "A fastai `DataLoader` over a `RatingDataset`. It slices tensors and shows every row exactly once an epoch."
     def __init__(self,
@@ -540,16 +591,17 @@ class RatingDL(DataLoader):
         for b in self.chunks(idxs): yield tuple(t[b] for t in tensors)
 
     def new(self,
-        dataset=None, # `RatingDataset`, a frame, a list of rows or of row numbers; None: the same rows
+        dataset=None, # `RatingDataset`, a frame, a row or a list of rows (see `Learner.predict` below), a list of row numbers; None: the same rows
         cls=None, # Class of the loader; None: this one
         process=None, # Part of fastai's interface; not used
         **kwargs, # Settings to change
     ) -> 'RatingDL': # A new loader
         "Makes the same loader over other rows, with other settings if they are given."
-        if isinstance(dataset, (list, L)):
-            numbers = all(isinstance(o, int) for o in dataset)
-            dataset = self.dataset.take(list(dataset)) if numbers else pd.DataFrame([dict(o) for o in dataset])
+        if isinstance(dataset, (dict, pd.Series, tuple)): dataset = [dataset]
+        if isinstance(dataset, (list, L)): dataset = _of_rows(self.dataset, dataset)
         if isinstance(dataset, pd.DataFrame): dataset = self.dataset.of(dataset)
+        if not isinstance(dataset, (RatingDataset, type(None))):
+            raise ValueError(f'the rows of a loader are a data frame, a RatingDataset or a list of rows, not {type(dataset).__name__}')
         return super().new(dataset, cls, **{'replacement': self.replacement, **kwargs})
 
     def show_batch(self,
@@ -566,9 +618,9 @@ class RatingDL(DataLoader):
         max_n=9, # Rows to show
         **kwargs, # Other arguments of fastai's `show_results`; not used
     ):
-        "Shows the first `max_n` rows of a batch with their true and predicted ratings."
+        "Shows the first `max_n` rows of a batch with their predicted ratings, and their true ones if there are any."
         out = out[0] if isinstance(out, tuple) else out                       # Interpretation passes a tuple
-        predicted = self._decoded((*b[:-1], out), max_n)[self.dataset.rating_name]
+        predicted = self._decoded((*b[:self.dataset.n_inp], out), max_n)[self.dataset.rating_name]
         display_df(self._decoded(b, max_n).assign(predicted=predicted).round(4))
 
     def decode_batch(self,
@@ -610,6 +662,18 @@ def _by_id(frame, column):
         raise ValueError(f'features of {column}s must be a data frame, not {type(frame).__name__}')
     return frame.set_index(column) if frame is not None and column in frame else frame
 
+def _matched(frame, rated):
+    "A frame of features with the ids of the ratings."
+    if frame is None: return None
+    ids = match_ids(frame.index.to_series(index=range(len(frame))), rated.unique())
+    return frame.set_index(pd.Index(ids.array, name=frame.index.name))
+
+def _check_described(frame, rated):
+    "Raises `ValueError` if a frame of features describes none of the ids of the ratings."
+    if frame is None or frame.index.isin(rated).any(): return
+    raise ValueError(f'the features describe none of the {rated.nunique():,} {rated.name}s with ratings, such as {rated.iloc[0]}: '
+                     f'give the ids in a column {rated.name!r} or in the index, which has {", ".join(map(str, frame.index[:3]))}')
+
 def _ids(rated, described):
     "The vocabulary of ids that have ratings or features."
     if described is None: return vocabulary(rated)
@@ -648,9 +712,10 @@ def rating_dls(
     if not len(train) or not len(valid): raise ValueError('a split needs training and validation rows')
     scale = RatingScale.from_ratings(ratings[rating]) if scale is None else scale
     train_df, valid_df = ratings.iloc[train], ratings.iloc[valid]
-    described = [_by_id(f, c) for f, c in ((user_features, user), (item_features, item))]
+    described = [_matched(_by_id(f, c), train_df[c]) for f, c in ((user_features, user), (item_features, item))]
     classes = {c: _ids((ratings if full_vocab else train_df)[c], f) for c, f in zip((user, item), described)}
     features = tuple(None if f is None else Features.of(f, classes[c]) for c, f in zip(classes, described))
+    for c, f in zip((user, item), described): _check_described(f, train_df[c])
     known = context and context(train_df, user, item, rating)
     train_ds = RatingDataset(train_df, classes, scale, target, rating, known, features)
     if any(features): train_ds.trained = _trained_rows(train_ds)

@@ -41,6 +41,8 @@ class Predictions:
     rating: np.ndarray = None # A regression model's own prediction, `[n]`; None for a cross-entropy model
 
     def __post_init__(self):
+        for name in ('probs', 'y', 'rating'):                       # the rows of a Series with an index of its own, by position
+            if isinstance(o := getattr(self, name), (pd.Series, pd.DataFrame)): object.__setattr__(self, name, o.to_numpy())
         if self.probs.shape != (len(self.y), self.scale.n_classes):
             raise ValueError(f'{len(self.y)} ratings on {self.scale.n_classes} levels need probabilities of that shape, '
                              f'not {self.probs.shape}')
@@ -134,7 +136,7 @@ class as_metric(Metric):
     ):
         "Stores the output and the targets of a validation batch."
         self.scale, self.target = learn.dls.scale, learn.dls.target
-        self.seen.append((learn.pred.detach().double().cpu(), learn.y.detach().cpu().reshape(-1)))
+        self.seen.append((learn.pred.detach().cpu().double(), learn.y.detach().cpu().reshape(-1)))
 
     @property
     def name(self):

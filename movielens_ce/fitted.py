@@ -77,10 +77,10 @@ def outputs(
     model.eval()
     dl = dl.new(shuffle=False, drop_last=False, bs=max(dl.bs, 4096))
     model.to(dl.device or 'cpu')
-    pairs = [(model(*b[:-1]).double().cpu(), b[-1].cpu()) for b in dl]
+    batches = [(model(*b[:dl.n_inp]).cpu().double(), *(y.cpu() for y in b[dl.n_inp:])) for b in dl]
     model.train(was_training)
-    out, y = (torch.cat(o).numpy() for o in zip(*pairs))
-    y = y.reshape(-1) if dl.has_ratings else np.full(len(y), np.nan)
+    out, *y = (torch.cat(o).numpy() for o in zip(*batches))
+    y = y[0].reshape(-1) if dl.has_ratings else np.full(len(out), np.nan)
     out = out[:, 0] if out.ndim == 2 and out.shape[1] == 1 else out
     return out, dl.scale.to_rating(y) if dl.target == 'class' and dl.has_ratings else y.astype(float)
 
@@ -111,6 +111,7 @@ class HeldOut:
     hidden: tuple = () # Predictions with the user, the item, and both hidden, `[n]` each; () if there are none
 
     def __post_init__(self):
+        for name in ('points', 'x_cat', 'y'): object.__setattr__(self, name, np.asarray(getattr(self, name)))     # rows by position
         if any(len(o) != len(self.points) for o in (self.x_cat, self.y, *self.hidden)):
             raise ValueError(f'{len(self.points)} predictions need as many pairs and ratings')
         if not np.isfinite(self.points).all() or not len(self.points):
@@ -223,7 +224,7 @@ class FittedHead:
     @torch.no_grad()
     def _own(self, points, x_cat):
         z = torch.as_tensor((np.asarray(points, dtype=float) - self.center)/self.spread, dtype=torch.float32)
-        return self.module(z, torch.as_tensor(x_cat)).double().exp().numpy()
+        return self.module(z, torch.as_tensor(x_cat)).cpu().double().exp().numpy()
 
     def _known_rows(self, x_cat):
         for name, column in self.module.moved.items():
@@ -266,8 +267,8 @@ def _maximise(module, z, x_cat, classes, penalty, n_steps):
         parts = split(free)
         loss = F.nll_loss(functional_call(module, parts, (z, x_cat)), classes, reduction='sum')
         loss = loss + penalty/2*sum((parts[n]**2).sum() for n in module.moved)
-        return loss.item(), torch.autograd.grad(loss, free)[0].double().numpy()
-    first = (torch.cat([p.detach().flatten() for p in parameters])/units).double().numpy()
+        return loss.item(), torch.autograd.grad(loss, free)[0].cpu().double().numpy()
+    first = (torch.cat([p.detach().flatten() for p in parameters])/units).cpu().double().numpy()
     with torch.enable_grad(): found = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
     module.load_state_dict({n: p.clone() for n, p in split(found).items()}, strict=False)
 
@@ -376,5 +377,5 @@ class WithHead(nn.Module):
     ) -> torch.Tensor: # Log-probabilities, float32 `[n, K]`
         "Returns the logarithm of the probability of each level."
         points = (self.inner(x_cat) if x_cont is None else self.inner(x_cat, x_cont)).reshape(-1)
-        probs = self.fitted.probs(points.detach().double().cpu().numpy(), x_cat.cpu().numpy())
+        probs = self.fitted.probs(points.detach().cpu().double().numpy(), x_cat.cpu().numpy())
         return torch.from_numpy(probs).clamp_min(1e-30).log().float().to(x_cat.device)

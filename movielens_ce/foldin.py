@@ -7,6 +7,7 @@ __all__ = ['new_user_dls', 'fold_in']
 
 # %% ../nbs/18_foldin.ipynb #fd408b45
 import math
+import warnings
 from functools import partial
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from fastai.data.core import DataLoaders
 from torch.func import functional_call, vmap
 
-from .data import RatingDataset, RatingDL, load_ratings, vocabulary
+from .data import RatingDataset, RatingDL, load_ratings, match_ids, vocabulary
 from .fitted import outputs
 from .losses import LOSSES
 from .models import Ensemble, RatingModel
@@ -23,13 +24,20 @@ from .training import _id_tables, _OneCycleAdam, _part
 
 # %% ../nbs/18_foldin.ipynb #a392ace0
 def _as_frame(ratings, dls):
-    "Returns new users' ratings as a checked frame with the column names of `dls`; `{item: rating}` is one user, 'new'."
+    """Returns new users' ratings as a checked frame with the column names of `dls`; `{item: rating}` is one user, 'new'.
+    Warns of items that the model does not know. Raises `ValueError` if it knows none of them."""
     user, item = dls.cat_names
+    if isinstance(ratings, pd.Series): ratings = dict(zip(ratings.index, ratings))
     if isinstance(ratings, dict):
         ratings = pd.DataFrame(dict(user='new', item=[*ratings], rating=[*ratings.values()]))
         names = {}
     else: names = dict(user=user, item=item, rating=dls.rating_name)
     frame = load_ratings(ratings, **names, scale=dls.scale)[['user', 'item', 'rating']]
+    known = list(dls.classes[item][1:])
+    frame = load_ratings(frame.assign(item=match_ids(frame['item'], known)))          # 7 and '7' are one item
+    unknown = int((~frame['item'].isin(known)).sum())
+    if unknown == len(frame): raise ValueError(f'the model knows none of these items, only {len(known):,} others, such as {known[0]}')
+    if unknown: warnings.warn(f'the model does not know {unknown} of {len(frame)} items', stacklevel=4)
     return frame.rename(columns=dict(user=user, item=item, rating=dls.rating_name))
 
 def new_user_dls(
@@ -53,7 +61,7 @@ def _user_tables(model):
 
 def _prior(model, shrink=0.05):
     "The unknown user's row `[d]`, and the Cholesky factor `[d, d]` of the covariance of the trained users' rows."
-    rows = torch.cat([t.weight.detach() for _, t in _user_tables(model).values()], dim=1).double()
+    rows = torch.cat([t.weight.detach() for _, t in _user_tables(model).values()], dim=1).cpu().double()
     covariance = torch.cov(rows[1:].T, correction=int(len(rows) > 2)).reshape(rows.shape[1], -1)
     diagonal = torch.diag(covariance.diagonal() + 1e-6)
     return rows[0].float(), torch.linalg.cholesky((1 - shrink)*covariance + shrink*diagonal).float()
@@ -68,7 +76,7 @@ def _folded(model, dls, precision, prior, tail, n_steps):
     new = model.with_users(n_users, x).eval()
     names, tables = zip(*_user_tables(new).values())
     first = [t.weight.detach()[:1] for t in tables]
-    center, spread = _prior(model)
+    center, spread = (t.to(x.device) for t in _prior(model))
     freedom = tail*len(center)
     z = torch.zeros(n_users - 1, len(center), device=x.device, requires_grad=True)
     optimizer, losses = _OneCycleAdam([z], [0.], sqr_mom=0.95, eps=1e-8), vmap(LOSSES[model.target])

@@ -16,6 +16,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -104,8 +105,11 @@ def _known(size):
     raise ValueError(f'unknown size {size!r} of MovieLens: use {", ".join(MOVIELENS)}')
 
 def cache_dir() -> Path: # `$XDG_CACHE_HOME/movielens_ce`, or `~/.cache/movielens_ce` if the variable is not set
-    "The folder in which downloads are kept."
-    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'movielens_ce'
+    "The folder in which downloads are kept. Raises `ValueError` if the variable is not set and there is no home folder."
+    try: return Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'movielens_ce'
+    except RuntimeError:
+        raise ValueError('there is no home folder to look for data in: name the data (--data PATH, or the environment variable '
+                         'MOVIELENS_CE_DATA), or a folder for the cache (XDG_CACHE_HOME)') from None
 
 # %% ../nbs/00_movielens.ipynb #d1508700
 _BAD_ZIP = zipfile.BadZipFile, zlib.error, EOFError
@@ -325,7 +329,7 @@ def _check_space(known, folder):
     if free < need: raise OSError(f'{known.title} needs {need:,} MB in {folder}, where {free:,} MB are free: '
                                   'make room, or set XDG_CACHE_HOME to another folder')
 
-_FAILURES = OSError, subprocess.SubprocessError, *_BAD_ZIP, KeyError, ValueError, AssertionError
+_FAILURES = OSError, RuntimeError, subprocess.SubprocessError, *_BAD_ZIP, KeyError, ValueError, AssertionError
 
 def _download(known, dest, say):
     "Fills `dest` from the first source that works. If none does, raises `FileNotFoundError` with a list of what was tried."
@@ -354,10 +358,23 @@ def _named(path, known):
     if ((root := _root(path, known))/known.ratings).is_file(): return root
     return next((o for o in (path/f'ml-{known.size}.zip', path/f'{known.folder}.zip') if o.is_file()), path)
 
+def _places(known):
+    "Where a copy of `known` may be: in the cache, and in fastai's data folder, which needs a home that can be written."
+    yield cache_dir()/f'ml-{known.size}'
+    with suppress(RuntimeError, OSError): yield fastai_cfg().path('data')/known.folder
+
+def _writable(folder):
+    "Makes the folder of the cache. Raises `OSError` if it cannot be written."
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as e:
+        raise OSError(f'the cache {folder} cannot be written ({e.strerror}): set XDG_CACHE_HOME to another folder') from None
+
 def _cached(known, download, say):
     "The path of an intact copy of `known` in the cache or in fastai's data folder; None if there is none."
     cache = cache_dir()/f'ml-{known.size}'
-    for place in (cache, fastai_cfg().path('data')/known.folder):
+    for place in _places(known):
         if not (fault := movielens_fault(place, known.size)): return place
         if place == cache and place.exists(): say(f'{place}: {fault}' + '; fetching it again'*download)
 
@@ -370,7 +387,7 @@ def find_movielens(
     """Finds this size of MovieLens, or downloads it. A `path` that you give is only read.
     Raises `ValueError` if `path` does not contain this size, `FileNotFoundError` if it can be neither found nor fetched,
     and `OSError` for a full disk."""
-    known, cache = _known(size), cache_dir()/f'ml-{size}'
+    known = _known(size)
     if named := path or os.environ.get('MOVIELENS_CE_DATA'):
         place = _named(named, known)
         if not (fault := movielens_fault(place, size)): return place
@@ -378,10 +395,11 @@ def find_movielens(
             if (other := movielens_size(place)) != size: fault += f'; it looks like {MOVIELENS[other].title}'
         raise ValueError(f'{named}: not {known.title}, {fault}. {_by_hand(known)}')
     if place := _cached(known, download, say): return place
+    cache = cache_dir()/f'ml-{size}'
     if not download:
         how = 'movielens-ce compare' + (size != '100k')*f' --data {size}'
         raise FileNotFoundError(f'{known.title} is not in {cache}. `{how}` fetches it. {_by_hand(known)}')
-    cache.parent.mkdir(parents=True, exist_ok=True)
+    _writable(cache.parent)
     with FileLock(cache.parent/f'.{cache.name}.lock'):               # of two processes, the second uses what the first has fetched
         if movielens_fault(cache, size): _download(known, cache, say)
     return cache

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .data import RatingScale
+from .data import RatingScale, match_ids
 from .metrics import Metric
 from .recommendation import top_n
 
@@ -110,6 +110,10 @@ def relevance_threshold(
     least = scale.low + .75*(scale.high - scale.low)
     return float(scale.values[scale.values >= least - 1e-9][0])
 
+def _as_trained(test, dls):
+    "Test ratings with the ids of the training ratings, see `match_ids`."
+    return test.assign(**{c: match_ids(test[c], dls.classes[c][1:]) for c in dls.cat_names})
+
 def relevant_items(
     dls, # Loaders of `rating_dls`; only their users count
     test:pd.DataFrame, # Test ratings, with the columns of `dls`: user, item, rating
@@ -120,6 +124,7 @@ def relevant_items(
     user, item = dls.cat_names
     for c in (user, item, dls.rating_name):
         if c not in test: raise ValueError(f'the test ratings have no column {c!r}: pass rows of the frame of ratings')
+    test = _as_trained(test, dls)
     at_least = relevance_threshold(dls.scale) if at_least is None else at_least
     good = test[test[dls.rating_name] >= at_least - 1e-9]
     if not len(good):
@@ -179,7 +184,7 @@ def _lists(model, dls, test, n, users, by, candidates):
         raise ValueError(f"candidates must be 'all' or 'rated', not {candidates!r}")
     lists = top_n(model, dls, n if candidates == 'all' else dls.n_items, users, by=by)
     if candidates == 'rated':
-        rated = test[dls.cat_names].set_axis(['user', 'item'], axis=1).drop_duplicates()
+        rated = _as_trained(test, dls)[dls.cat_names].set_axis(['user', 'item'], axis=1).drop_duplicates()
         lists = lists.merge(rated, on=['user', 'item'])                        # keeps the order of the lists
     return lists.groupby('user')['item'].agg(list)
 

@@ -15,6 +15,7 @@ from fastai.collab import EmbeddingDotBias
 from fastai.layers import sigmoid_range
 from scipy.sparse import csr_array
 
+from .data import match_ids
 from .heads import CumulativeLogit, InRange
 from .models import Ensemble, RatingModel
 from .scores import DotProduct, InformedDotProduct
@@ -152,6 +153,20 @@ def _best(scores, n):
     return values, cols
 
 # %% ../nbs/16_recommendation.ipynb #6e1858af
+def _rows_of_ids(
+    wanted, # Ids of users or of items
+    ids, # All ids, in the order of the rows 1, 2, …
+    what:str, # 'user' or 'item', for the message
+) -> np.ndarray: # The row of each id in the tables, int64
+    "Returns the rows of ids, which may be written differently (see `match_ids`). Raises `ValueError` for ids without a row."
+    ids, wanted = pd.Index(ids), match_ids(wanted, ids)
+    at = ids.get_indexer(wanted)
+    unknown = [str(o) for o, r in zip(wanted, at) if r < 0]
+    if unknown:
+        raise ValueError(f'unknown {what} {", ".join(unknown[:5])}{" …" if len(unknown) > 5 else ""}: '
+                         f'not among the {len(ids)} {what}s of the training ratings')
+    return at + 1
+
 @contextmanager
 def _evaluating(model, dls):
     "Moves `model` to the device of `dls` and into evaluation mode, and restores its mode at the end."
@@ -163,13 +178,8 @@ def _evaluating(model, dls):
 def _user_rows(ids, users):
     "Returns the rows of `users` in the tables, int64, each once. Raises `ValueError` for ids without a row."
     if users is None: return torch.arange(1, len(ids) + 1)
-    wanted = list(dict.fromkeys([users] if np.ndim(users) == 0 else users))
-    at = ids.get_indexer(wanted)
-    unknown = [str(u) for u, r in zip(wanted, at) if r < 0]
-    if unknown:
-        raise ValueError(f'unknown user {", ".join(unknown[:5])}{" …" if len(unknown) > 5 else ""}: '
-                         f'not among the {len(ids)} users of the training ratings')
-    return torch.from_numpy(at + 1)
+    wanted = [users] if np.ndim(users) == 0 and not isinstance(users, (set, frozenset)) else users
+    return torch.from_numpy(_rows_of_ids(list(dict.fromkeys(match_ids(wanted, ids))), ids, 'user'))
 
 def _weights(model, dls, by):
     "Returns the weight of each rating level in a score, or None for a model that predicts ratings."

@@ -7,7 +7,7 @@ __all__ = ['definition', 'entry_definition', 'Run', 'fingerprint', 'atomic_write
            'kept_runs', 'completed', 'results_frame', 'write_results', 'write_figure', 'prepare_out', 'kept_run',
            'read_rows', 'add_rows']
 
-# %% ../nbs/12_runs.ipynb #b15b9bc5
+# %% ../nbs/12_runs.ipynb #e9295307
 import functools
 import hashlib
 import inspect
@@ -18,6 +18,7 @@ import tempfile
 import types
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -114,22 +115,37 @@ def fingerprint(
     rows = pd.util.hash_pandas_object(ratings[columns], index=False).to_numpy()
     return hashlib.md5(rows.tobytes()).hexdigest()
 
-# %% ../nbs/12_runs.ipynb #ba663df7
+# %% ../nbs/12_runs.ipynb #c98f537a
+@contextmanager
+def _named_errors(
+    path, # What is written
+):
+    "Adds the path to an `OSError` that names no file, such as that of a full disk."
+    try: yield
+    except OSError as e:
+        if e.errno and not e.filename: e.filename = str(path)
+        raise
+
 def atomic_write(
-    path, # File to write
+    path, # File to write, or a link to it
     write, # Function that writes the file: `(temporary path) -> None`
 ):
-    "Writes a file completely or not at all: under a temporary name in the same folder, then moved into place."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd, tmp = tempfile.mkstemp(dir=path.parent, prefix='.tmp-', suffix=path.suffix)
-    os.close(fd)
-    try:
-        write(tmp)
-        os.chmod(tmp, 0o644)
-        os.replace(tmp, path)
-    finally:
-        if os.path.exists(tmp): os.unlink(tmp)
+    """Writes a file completely or not at all: under a temporary name in the same folder, then moved into place.
+    A link stays, and the file that it points to is written. A device, such as /dev/stdout, is written to."""
+    given, path = Path(path), Path(os.path.realpath(path))
+    with _named_errors(given):
+        if given.exists() and not given.is_file() and not given.is_dir():
+            write(given)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, tmp = tempfile.mkstemp(dir=path.parent, prefix='.tmp-', suffix=path.suffix)
+        os.close(fd)
+        try:
+            write(tmp)
+            os.chmod(tmp, 0o644)
+            os.replace(tmp, path)
+        finally:
+            if os.path.exists(tmp): os.unlink(tmp)
 
 def run_path(
     out, # The folder of results
@@ -173,7 +189,7 @@ def kept_runs(
     "Iterates over the files of the runs in `out`. Incomplete files of a killed process are left out."
     return iter(sorted((Path(out)/'runs').glob('[!.]*.npz')))
 
-# %% ../nbs/12_runs.ipynb #be959d2a
+# %% ../nbs/12_runs.ipynb #07637dd7
 def completed(
     run:Run, # A kept run
 ) -> Run: # With a value for every metric of `METRICS`
@@ -219,7 +235,7 @@ def prepare_out(
         if out.is_dir() and any(out.iterdir()) and not (out/'runs').is_dir():
             raise ValueError(f'{out} has other files in it: name a new folder for the results')
         (out/'runs').mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=out/'runs').close()
+        for folder in (out, out/'runs'): tempfile.TemporaryFile(dir=folder).close()
     except OSError as e:
         raise ValueError(f'cannot write results into {out}: {e.strerror}. Name another folder') from None
     return out

@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['Recommender', 'check_place', 'save_model', 'load_model', 'train_on_all']
 
-# %% ../nbs/19_saved.ipynb #6f3ac192
+# %% ../nbs/19_saved.ipynb #d16fbbf3
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from torch import nn
 
 from . import __version__
 from .context import TimeContext
-from .data import Features, RatingDataset, RatingDL, RatingScale, _trained_rows
+from .data import Features, RatingDataset, RatingDL, RatingScale, _trained_rows, hold_out, match_ids
 from .evaluation import Predictions, predict
 from .fit import fit, one_thread
 from .fitted import FittedHead, Gaussian, WithHead, outputs
@@ -38,9 +40,9 @@ from .foldin import fold_in
 from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from .models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
                                  ImplicitMF, OrdinalMF, OrdinalNN, RatingModel)
-from .recommendation import factors, top_n
+from .recommendation import factors, _rows_of_ids, top_n
 from .registry import entry_of
-from .runs import fingerprint
+from .runs import fingerprint, _named_errors
 from .scores import DotProduct, FeatureEmbedding, InformedDotProduct, Network, SetEmbedding, add_features
 
 # %% ../nbs/19_saved.ipynb #fbf39f5d
@@ -216,9 +218,10 @@ class Recommender:
         self.head = Gaussian(float(head), dls.scale) if isinstance(head, (int, float, np.number)) else head
         if not isinstance(self.head, (Gaussian, FittedHead, type(None))):
             raise ValueError(f'a head of type {type(head).__name__} cannot be used, only one of movielens_ce.fitted')
-        self.titles = dict({} if titles is None else titles)
         self.settings, self.info = settings or {}, info or {}
         self._user, self._item = dls.train_ds.cat_names
+        titles = dict({} if titles is None else titles)
+        self.titles = dict(zip(match_ids(list(titles), self.items), titles.values()))
 
     @property
     def users(self):
@@ -237,6 +240,8 @@ class Recommender:
 
     def _frame(self, pairs):
         "Returns pairs with the column names of the training ratings. The names user and item are accepted, too."
+        if not isinstance(pairs, pd.DataFrame):
+            raise ValueError(f'pairs are a data frame with the columns {self._user} and {self._item}, not {type(pairs).__name__}')
         renamed = {o: c for o, c in (('user', self._user), ('item', self._item)) if c not in pairs}
         frame = pairs.reset_index(drop=True).rename(columns=renamed)
         for c in (self._user, self._item):
@@ -245,8 +250,9 @@ class Recommender:
 
     def _titled(self, frame):
         "Adds a column `title` after the column of items if the titles are known."
-        titles = [self.titles.get(i) for i in frame['item']]
-        if self.titles: frame.insert(frame.columns.get_loc('item') + 1, 'title', titles)
+        if not self.titles: return frame
+        titles = [self.titles.get(i) for i in match_ids(frame['item'], self.items)]
+        frame.insert(frame.columns.get_loc('item') + 1, 'title', titles)
         return frame
 
 
@@ -262,9 +268,18 @@ class Recommender:
         of_ratings = (getattr(self.head, 'width', None), none) if self.head and self.head.keeps_mean else (None, None)
         return Predictions(np.zeros((0, self.scale.n_classes)), none, self.scale, *of_ratings)
 
+    def trained_on(self,
+        pairs:pd.DataFrame, # Columns user and item
+    ) -> np.ndarray: # bool `[n]`
+        "Returns which pairs the model was trained on. It knows their ratings already, so they do not show how good it is."
+        ds = self.dls.train_ds
+        def keys(x): return (x[:, 0]*ds.n_items + x[:, 1]).cpu().numpy()
+        x = ds.of(self._frame(pairs)[ds.cat_names]).tensors[0]
+        return np.isin(keys(x), keys(ds.tensors[0])) & (x > 0).all(1).numpy()
+
     def predict(self,
         pairs:pd.DataFrame, # Columns user and item, and timestamp if it is known; a rating is ignored
-    ) -> pd.DataFrame: # user, item, title if known, rating (the mean), most_likely, and a column p_1 … for each level
+    ) -> pd.DataFrame: # With the index of `pairs`: user, item, title if known, rating (the mean), most_likely, and p_1 … for each level
         """Predicts the expected rating, the most likely rating and the probability of each level, for each pair.
         Unknown ids get row 0."""
         frame = self._frame(pairs).drop(columns=self.dls.train_ds.rating_name, errors='ignore')
@@ -272,7 +287,7 @@ class Recommender:
         out = pd.DataFrame(dict(user=frame[self._user], item=frame[self._item], rating=pred.point('mean'),
                                 most_likely=pred.point('mode')))
         probs = pd.DataFrame(pred.probs, columns=[f'p_{_short(l)}' for l in self.scale.levels])
-        return self._titled(pd.concat([out, probs], axis=1))
+        return self._titled(pd.concat([out, probs], axis=1).set_axis(pairs.index))
 
     def top_n(self,
         n:int=10, # Items for each user; fewer where fewer are left
@@ -296,6 +311,7 @@ class Recommender:
     def similar_items(self,
         item, # An item id
         n:int=10, # Number of items
+        min_ratings:int=None, # Leave out items with fewer training ratings than this; None: 20, or half the mean number if that is smaller
     ) -> pd.DataFrame: # item, title if known, similarity (−1 to 1); the most similar first
         """The items most similar to `item`, by the cosine between the vectors of items.
         An item's vector is its factors. With implicit sets, it also includes the sum over the users who rated it.
@@ -303,9 +319,11 @@ class Recommender:
         Raises `ValueError` for a model without factors, an unknown item, or `n` below 1."""
         if n < 1: raise ValueError(f'n must be at least 1, not {n}')
         row = _row(item, self.items, 'item') - 1
+        counts = self.dls.train_ds.item_counts[1:].cpu().numpy()
+        rare = counts < (min(20, counts.mean()/2) if min_ratings is None else min_ratings)
         similarity = np.mean([_cosines(self._item_vectors(m), row) for m in _members(self.model)], axis=0)
         order = np.argsort(-similarity, kind='stable')
-        order = order[order != row][:n]
+        order = order[(order != row) & ~rare[order]][:n]
         ids = pd.Index(self.items)[order]
         return self._titled(pd.DataFrame(dict(item=ids, similarity=similarity[order])))
 
@@ -314,7 +332,7 @@ class Recommender:
         "The vector of each item, with its set of users if there is one, `[n_items, n_factors]`."
         own = factors(model, self.dls)[1].drop(columns='bias', errors='ignore').to_numpy(float)
         sets = _item_sets(getattr(model, 'score', None))
-        return own if sets is None else own + sets.sums()[1:].double().cpu().numpy()
+        return own if sets is None else own + sets.sums()[1:].cpu().double().numpy()
 
     def why(self,
         user, # A user id of the training ratings
@@ -331,7 +349,7 @@ class Recommender:
         For an ensemble, the terms are means over the members.
         Raises `ValueError` for an unknown user or item, and for a model whose score is not a sum of such terms."""
         u, i = _row(user, self.users, 'user'), _row(item, self.items, 'item')
-        context = self._context(user, item, timestamp)
+        context = self._context(self.users[u - 1], self.items[i - 1], timestamp)
         parts = [_terms(m, u, i, context) for m in _members(self.model)]
         fixed, shares = (pd.concat([p[k] for p in parts], axis=1).fillna(0).mean(axis=1) for k in (0, 1))
         shares = shares.loc[shares.abs().sort_values(ascending=False, kind='stable').index]
@@ -373,9 +391,7 @@ class Recommender:
 
 def _row(o, ids, what):
     "The row of an id in the tables. Raises `ValueError` for an unknown id."
-    row = int(pd.Index(ids).get_indexer([o])[0]) + 1
-    if not row: raise ValueError(f'unknown {what} {o}: not among the {len(ids)} {what}s of the model')
-    return row
+    return int(_rows_of_ids([o], ids, what)[0])
 
 def _short(level): return int(level) if float(level).is_integer() else level
 def _members(model): return list(model.models) if isinstance(model, Ensemble) else [model]
@@ -389,13 +405,13 @@ def _of_owner(sets, owner, but):
     "The members of an owner's set except `but`, and their parts of the set's vector, `[n, n_factors]`."
     members = sets.key[sets.key//sets.shape[1] == owner] % sets.shape[1]
     members = members[members != but].cpu()
-    return members.numpy(), sets.weight[members].double().cpu().numpy()/np.sqrt(max(len(members), 1))
+    return members.numpy(), sets.weight[members].cpu().double().numpy()/np.sqrt(max(len(members), 1))
 
 def _vectors(dot, u, i):
     "The factors of a user and of an item, then their biases, float64."
     if isinstance(dot, DotProduct): tables = dot.user_factors, dot.item_factors, dot.user_bias, dot.item_bias
     else: tables = dot.u_weight, dot.i_weight, dot.u_bias, dot.i_bias
-    return [t.weight[r].double().cpu().numpy() for t, r in zip(tables, (u, i, u, i))]
+    return [t.weight[r].cpu().double().numpy() for t, r in zip(tables, (u, i, u, i))]
 
 @torch.no_grad()
 def _terms(model, u, i, context):
@@ -413,7 +429,7 @@ def _terms(model, u, i, context):
         shares = vectors @ q
     fixed = {'factors': p @ q, 'user bias': user_bias[0], 'item bias': item_bias[0]}
     if getattr(score, 'n_cont', 0):
-        w = score.context.weight[0].double().cpu().numpy()
+        w = score.context.weight[0].cpu().double().numpy()
         fixed['context'] = 0. if context is None else w @ context
     return pd.Series(fixed), pd.Series(shares, index=pd.Index(rated, dtype=int))
 
@@ -427,24 +443,30 @@ def _json_digest(meta):
     return _digest(json.dumps({k: v for k, v in meta.items() if k != 'digest'}, sort_keys=True).encode())
 
 def _check_empty(path):
-    "Raises `ValueError` if `path` holds anything but a saved model."
+    "Raises `ValueError` if `path` holds anything but a saved model. Hidden files, and the lost+found of a volume, do not count."
     if path.exists() and not path.is_dir(): raise ValueError(f'{path} is a file: name a new folder for the model')
-    if not path.is_dir() or not (found := sorted(p.name for p in path.iterdir())): return
-    if found != sorted(_FILES) or _KIND.encode() not in (path/'model.json').read_bytes()[:200]:
+    found = sorted(p.name for p in path.iterdir() if p.name[0] != '.' and p.name != 'lost+found') if path.is_dir() else []
+    if found and (found != sorted(_FILES) or _KIND.encode() not in (path/'model.json').read_bytes()[:200]):
         raise ValueError(f'{path} has other files in it: name a new folder for the model')
 
+def _folder(path):
+    "The absolute path of a folder, with `~` expanded and links followed."
+    return Path(os.path.realpath(os.path.expanduser(path)))
+
 def check_place(
-    path, # The folder to write
-) -> Path: # The absolute path; its parent folder exists
-    """Checks that a model can be saved in a folder, so that a mistake shows before training.
-    Creates the parent folder. Raises `ValueError` if `path` holds anything but a saved model or is not writable."""
-    path = Path(path).absolute()
+    path, # The folder to write, or a link to it
+    ids=(), # Ids of the users and items that the model will have
+) -> Path: # The absolute path of the folder, without links; it need not exist
+    """Checks that a model can be saved in a folder, so that a mistake shows before training. Nothing is changed.
+    Raises `ValueError` if `path` holds anything but a saved model or is not writable, and for ids that cannot be saved."""
+    _written_ids(ids)
+    folder = _folder(path)
     try:
-        _check_empty(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
+        _check_empty(folder)
+        there = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
+        tempfile.TemporaryFile(dir=there).close()
     except OSError as e: raise ValueError(f'cannot write a model into {path}: {e.strerror}') from None
-    return path
+    return folder
 
 def _context_state(context, users, items):
     "Returns (settings, tensors) of a context. Raises `ValueError` if it is not a `TimeContext`."
@@ -480,7 +502,7 @@ def _contents(rec):
     if ds.counts is not None: train['counts'] = ds.counts.cpu().int()
     parts = dict(weights=_weights(rec.model, x), train=train, context=context[1])
     if isinstance(rec.head, FittedHead): parts['head'] = rec.head.state()[1]
-    ratings = ds.decode(x, y).infer_objects().set_axis(['user', 'item', 'rating'], axis=1)
+    ratings = ds.decode(x, *cont, y).infer_objects().set_axis(['user', 'item', 'rating'], axis=1)
     ratings['rating'] = ratings.rating.astype(float)
     versions = dict(movielens_ce=__version__, fastai=fastai.__version__, torch=torch.__version__)
     columns = dict(user=rec._user, item=rec._item, rating=ds.rating_name)
@@ -525,15 +547,21 @@ def _check_written(rec, folder):
         raise ValueError('the model predicts something else after it is loaded again, so it was not saved: '
                          'was it changed after it was made?')
 
-def _move(folder, path):
-    "Moves a folder to `path`. Restores the previous content if that fails."
-    old = tempfile.mkdtemp(dir=path.parent, prefix='.old-')
-    if path.exists(): os.replace(path, f'{old}/model')
-    try: os.replace(folder, path)
+def _keep(file, place):
+    "Keeps the content of `file` under the name `place`, without a copy where the disk can do that."
+    try: os.link(file, place)
+    except OSError: shutil.copyfile(file, place)
+
+def _move(new, folder):
+    "Moves the two files from the folder `new` to `folder`. If that fails, the previous ones are there again."
+    meta, tensors = _FILES
+    if there := (folder/tensors).exists(): _keep(folder/tensors, new/'old')
+    os.replace(new/tensors, folder/tensors)
+    try: os.replace(new/meta, folder/meta)                          # the last step: it holds the other file's digest
     except OSError:
-        if Path(f'{old}/model').exists(): os.replace(f'{old}/model', path)
+        if there: os.replace(new/'old', folder/tensors)
+        else: (folder/tensors).unlink()
         raise
-    finally: shutil.rmtree(old)
 
 def save_model(
     path, # The folder to write; a saved model in it is replaced
@@ -545,19 +573,25 @@ def save_model(
     settings:dict=None, # Settings of its training, such as `MODELS[name].settings`; JSON types
 ):
     """Saves a trained model as a folder with `model.safetensors` and `model.json`.
-    The folder is written completely or not at all. `load_model` returns it as a `Recommender`.
+    Both files are complete and checked before they replace those of a model in the folder, and they replace both or neither.
+    `load_model` returns the model as a `Recommender`.
     Raises `ValueError` for a folder with other files in it, an unsupported module, context or fitted head,
     ids that are neither numbers nor text, and loaders of another model."""
     if not isinstance(getattr(dls, 'train_ds', None), RatingDataset):
         raise ValueError('these loaders are not of rating_dls: make them with rating_dls to save the model')
-    rec, path = Recommender(model, dls, head, titles, name, settings), check_place(path)
-    tmp = Path(tempfile.mkdtemp(dir=path.parent, prefix='.tmp-'))
-    try:
-        _write(rec, tmp)
-        _check_written(rec, tmp)
-        tmp.chmod(0o755)
-        _move(tmp, path)
-    finally: shutil.rmtree(tmp, ignore_errors=True)
+    rec, folder = Recommender(model, dls, head, titles, name, settings), check_place(path)
+    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    with _named_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(dir=folder, prefix='.tmp-') as tmp:
+                _write(rec, Path(tmp))
+                _check_written(rec, Path(tmp))
+                _move(Path(tmp), folder)
+        except BaseException:
+            for p in made:
+                with suppress(OSError): p.rmdir()
+            raise
 
 # %% ../nbs/19_saved.ipynb #ff172850
 def _read_meta(path):
@@ -581,6 +615,16 @@ def _read_data(path, digest):
     data = file.read_bytes()
     if _digest(data) != digest: raise ValueError(f'{file} was edited or damaged, or is of another model')
     return data
+
+def _read_pair(path, tries=5):
+    "Reads both files. While `save_model` replaces them, they may not fit together: then it tries again."
+    for left in reversed(range(tries)):
+        try:
+            meta = _read_meta(path)
+            return meta, _read_data(path, meta.get('tensors'))
+        except ValueError:
+            if not left or not any(path.glob('.tmp-*')): raise
+            time.sleep(.05)
 
 def _read_tensors(data):
     "Reads the tensors by part and name: part -> name -> tensor."
@@ -642,14 +686,13 @@ def load_model(
     """Loads a saved model.
     Raises `ValueError` if `path` is not a saved model, or if a file is damaged, foreign, or of a newer format
     than this version reads."""
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     if not path.is_dir(): raise ValueError(f'{path} is no saved model: there is no such folder')
-    meta = _read_meta(path)
-    data = _read_data(path, meta.get('tensors'))
+    meta, data = _read_pair(path)
     try: return _recommender(meta, data)
     except _FAULTS as e: raise ValueError(f'{path} is not a valid model of format {_FORMAT} ({type(e).__name__})') from None
 
-# %% ../nbs/19_saved.ipynb #ee3b16db
+# %% ../nbs/19_saved.ipynb #4dfdaeca
 def train_on_all(
     name:str, # A key of `MODELS`
     ratings:pd.DataFrame, # Columns user, item and rating, and timestamp if there is one
@@ -666,5 +709,6 @@ def train_on_all(
     entry = entry_of(name, len(ratings))
     if n_epoch is not None: entry = replace(entry, n_epoch=n_epoch)
     rows = np.arange(len(ratings))
+    if entry.target == 'rating': hold_out(rows)                    # raises for too few rows
     with one_thread(): fitted, = fit(entry, ratings, (rows, rows[:100]), (seed,), scale, **features)
     return Recommender(fitted.model, fitted.dls, fitted.head, titles, name, dict(entry.settings, seed=seed))

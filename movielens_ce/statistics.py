@@ -164,7 +164,7 @@ def expected_calibration_error(
 ) -> float: # 0 to 1
     """Average distance between the confidence in the most likely level and its accuracy, weighted by rows.
     See Guo et al. (2017)."""
-    confidence, right = pred.probs.max(axis=1), np.isclose(pred.point('mode'), pred.y)
+    confidence, right = pred.probs.max(axis=1), pred.probs.argmax(axis=1) == pred.scale.to_class(pred.y)
     bins = np.minimum((confidence*n_bins).astype(int), n_bins - 1)
     gap = np.bincount(bins, confidence - right, minlength=n_bins)
     return float(abs(gap).sum()/len(pred))

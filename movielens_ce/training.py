@@ -191,7 +191,7 @@ class _Stack(_One):
         self.finish()
         return [_One(m, d, self.loss_func).valid_losses()[0] for m, d in zip(self.members, self.all_dls)]
 
-# %% ../nbs/07_training.ipynb #b18d7e98
+# %% ../nbs/07_training.ipynb #ba673d7d
 _ID_TABLES = 'user_factors', 'user_bias', 'user', 'item_factors', 'item_bias', 'item'
 
 def _part(name): return name.removesuffix('.own').rpartition('.')[2]
@@ -256,8 +256,8 @@ def _likeliest(plain, free, x, means, weights, losses, n_steps):
         now = torch.tensor(numbers, dtype=torch.float32, device=x.device, requires_grad=True)
         for t, row in zip(free.values(), now.split(sizes)): t.row = row[None]
         value = (weights*losses(plain(x), means)).sum()
-        return value.item(), torch.autograd.grad(value, now)[0].double().cpu().numpy()
-    first = torch.cat([t.row[0] for t in free.values()]).double().cpu().numpy()
+        return value.item(), torch.autograd.grad(value, now)[0].cpu().double().numpy()
+    first = torch.cat([t.row[0] for t in free.values()]).cpu().double().numpy()
     with torch.enable_grad(): found = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
     return dict(zip(free, torch.from_numpy(found).float().split(sizes)))
 

@@ -4,10 +4,13 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -439,7 +442,8 @@ def test_evaluate(models, tmp_path):
     for name in ('dot', 'ordinal'):
         status, out, err = run('evaluate', '--model', models/name, '--data', models/'r.csv', '--json')
         said = json.loads(out)
-        assert not status and err == '' and said.keys() == {'n', 'unknown_users', 'unknown_items', *METRICS}
+        assert not status and err.count('\n') == 1 and 'was trained on 72 of these 144 ratings' in err and said['trained_on'] == 72
+        assert said.keys() == {'n', 'trained_on', 'unknown_users', 'unknown_items', *METRICS}
         expected = score(load_model(models/name).predictions(rows))
         assert {m: said[m] for m in METRICS} == pytest.approx(expected) and said['n'] == 144
         table = run('evaluate', '--model', models/name, '--data', models/'r.csv')[1]
@@ -449,6 +453,132 @@ def test_evaluate(models, tmp_path):
     assert said['n'] == 120 and said['unknown_users'] == 12 and said['unknown_items'] == 10
     one = own_ratings(tmp_path, 'one.csv', rating=4)
     assert json.loads(run('evaluate', '--model', models/'dot', '--data', one, '--json')[1])['rmse'] >= 0
+
+
+def test_evaluate_says_on_which_ratings_a_model_was_trained(models, tmp_path, ml):
+    "And takes the ratings that are the default only for a model that was trained on them."
+    rows, half = pd.read_csv(models/'r.csv'), pd.read_csv(models/'half.csv')
+    new = rows.merge(half[['user', 'item']], how='left', indicator=True).query('_merge == "left_only"').drop(columns='_merge')
+    new.to_csv(tmp_path/'new.csv', index=False)
+    status, out, err = run('evaluate', '--model', models/'dot', '--data', tmp_path/'new.csv', '--json')
+    assert not status and err == '' and json.loads(out)['trained_on'] == 0
+    for name in ('dot', 'ordinal'): assert 'name the ratings with --data FILE' in refused('evaluate', '--model', models/name)
+    status, out, err = run('train', '--model', 'dot', '--data', ml.path, '--epochs', 1, '--out', tmp_path/'m')
+    assert not status, err
+    status, out, err = run('evaluate', '--model', tmp_path/'m')
+    assert not status and 'was trained on 100,000 of these 100,000 ratings' in err and '100,000 ratings of MovieLens-100K' in out
+
+
+@pytest.mark.parametrize('encoding', ['cp1252', 'ascii', 'latin-1', 'utf-8'])
+def test_titles_that_the_output_cannot_encode(encoding, tmp_path):
+    "Every line of a list and of a table is there, whatever the encoding."
+    def printed(*args):
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors='strict') for _ in range(2))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as e: main([str(a) for a in args])
+        for stream in (out, err): stream.flush()
+        return e.value.code, out.buffer.getvalue(), err.buffer.getvalue()
+    file = own_ratings(tmp_path, 'Фильмы.csv', title=lambda o: 'Фильм ' + o['item'].astype(str) + ' – 映画')
+    assert printed('train', '--model', 'dot', '--data', file, '--epochs', 1, '--out', tmp_path/'m')[0] == 0
+    for args, lines in ((['recommend', '--user', '3', '-n', 5], 1), (['similar', '--item', 3, '-n', 5], 6)):
+        status, out, err = printed(*args, '--model', tmp_path/'m')
+        assert status == 0 and len(out.splitlines()) == lines and err == b''
+        if lines > 1: assert (b'\xd0\xa4' in out) == (encoding == 'utf-8') or encoding == 'ascii'       # click writes UTF-8 where it is told ASCII
+    status, out, err = printed('compare', '--models', 'dot', '--epochs', 1, '--jobs', 1, '--data', file, '--out', tmp_path/'о')
+    assert status == 0 and b'RMSE' in out and out.rstrip().endswith(b'of the repository')
+    status, out, err = printed('recommend', '--user', '中', '--model', tmp_path/'m')
+    assert status == 2 and out == b'' and err.startswith(b'movielens-ce: unknown user') and err.count(b'\n') == 1
+
+
+def test_paths_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    "A shell expands ~/m, but not --out=~/m."
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('USERPROFILE', str(tmp_path))
+    own_ratings(tmp_path)
+    (tmp_path/'mine.csv').write_text('item,rating\n3,5\n')
+    for args in (['train', '--model', 'dot', '--data=~/r.csv', '--epochs', 1, '--out=~/m'], ['recommend', '--model=~/m', '--ratings=~/mine.csv', '--out=~/l.csv'],
+                 ['similar', '--model=~/m', '--item', 3], ['evaluate', '--model=~/m', '--data=~/r.csv'], ['compare', '--models', 'dot', '--epochs', 1, '--jobs', 1, '--data=~/r.csv', '--out=~/o']):
+        status, out, err = run(*args)
+        assert not status, err
+    assert {'m', 'l.csv', 'o'} <= {p.name for p in tmp_path.iterdir()} and not os.path.exists('~')
+
+
+def test_what_train_would_refuse_at_its_end_it_refuses_before(tmp_path, monkeypatch):
+    from movielens_ce import saved
+    def never(*args, **kwargs): raise AssertionError('trained')
+    monkeypatch.setattr(saved, 'fit_entry', never)
+    monkeypatch.chdir(tmp_path)
+    few = [(u, i, (u + i) % 5 + 1) for u in range(2) for i in range(2)]
+    pd.DataFrame(few, columns=['user', 'item', 'rating']).to_csv('few.csv', index=False)
+    assert 'too few' in refused('train', '--model', 'dot', '--data', 'few.csv', '--out', 'm')
+    file = own_ratings(tmp_path)
+    os.symlink('nowhere/deeper', 'dangling')
+    os.symlink(file, 'to_a_file')
+    os.symlink('loop', 'loop')
+    for out, words in {'to_a_file': 'is a file', 'loop': 'cannot write a model into loop', 'r.csv/m': 'cannot write', 'to_a_file/m': 'cannot write'}.items():
+        assert words in refused('train', '--model', 'dot', '--data', 'r.csv', '--out', out)
+    with pytest.raises(AssertionError, match='trained'): run('train', '--model', 'dot', '--data', 'r.csv', '--out', 'dangling')
+    monkeypatch.setattr(pd, 'read_parquet', lambda path: pd.read_csv(file).assign(user=lambda f: pd.to_datetime(f.user)))
+    (tmp_path/'dates.parquet').write_bytes(b'PAR1')
+    assert 'cannot be saved: use numbers or text' in refused('train', '--model', 'dot', '--data', 'dates.parquet', '--out', 'm')
+    assert not (tmp_path/'m').exists()
+
+
+def test_a_full_disk_is_named(models, tmp_path, monkeypatch):
+    from movielens_ce import comparison
+    def full(*args, **kwargs): raise OSError(28, 'No space left on device')
+    with monkeypatch.context() as m:
+        m.setattr(pd.DataFrame, 'to_csv', full)
+        assert refused('recommend', '--model', models/'dot', '--all', '--out', tmp_path/'lists.csv') == f'movielens-ce: No space left on device: {tmp_path/"lists.csv"}\n'
+    with monkeypatch.context() as m:
+        m.setattr(Path, 'write_bytes', full)
+        assert refused('train', '--model', 'dot', '--epochs', 1, '--data', models/'r.csv', '--out', tmp_path/'m') == f'movielens-ce: No space left on device: {tmp_path/"m"}\n'
+    with monkeypatch.context() as m:
+        m.setattr(np, 'savez_compressed', full)
+        status, out, err = run('compare', '--models', 'dot', '--epochs', 1, '--jobs', 1, '--data', models/'r.csv', '--out', tmp_path/'o')
+        assert status == 2 and err.splitlines()[-1].startswith(f'movielens-ce: No space left on device: {tmp_path/"o"}')
+    def short(*args, **kwargs): raise MemoryError()
+    monkeypatch.setattr(comparison, 'iter_runs', short)
+    assert refused('compare', '--data', models/'r.csv', '--out', tmp_path/'p') == 'movielens-ce: memory is short\n'
+
+
+def test_lists_go_through_a_link_and_into_a_device(models, tmp_path):
+    (tmp_path/'there').mkdir()
+    (tmp_path/'there'/'lists.csv').write_text('old')
+    os.symlink('there/lists.csv', tmp_path/'link.csv')
+    assert not run('recommend', '--model', models/'dot', '--all', '--out', tmp_path/'link.csv')[0]
+    assert (tmp_path/'link.csv').is_symlink() and len(pd.read_csv(tmp_path/'there'/'lists.csv')) > 12
+    assert not run('recommend', '--model', models/'dot', '--all', '--out', '/dev/null')[0] and not os.path.isfile('/dev/null')
+
+
+FAR = 'user,item,rating\n' + ''.join(f'{u},{i},{(u*i) % 5 + 1}\n' for u in range(300) for i in range(u % 7, 300, 7))
+
+
+@pytest.mark.slow(25)
+@pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='the processes are read from /proc')
+@pytest.mark.parametrize('number, status, says', [(signal.SIGTERM, 143, 'stopped; run the same command again'), (signal.SIGKILL, 2, 'a process was killed, perhaps because memory is short')])
+def test_processes_of_compare_end_with_it(number, status, says, tmp_path):
+    "SIGTERM to the command, as from `docker stop`; and SIGKILL to one of its processes, as from a kernel that is short of memory."
+    (tmp_path/'r.csv').write_text(FAR)
+    args = ['compare', '--data', 'r.csv', '--models', 'dot', '--epochs', '200', '--jobs', '2', '--seeds', '0,1,2', '--out', 'o']
+    command = subprocess.Popen([sys.executable, '-m', 'movielens_ce', *args], cwd=tmp_path, env=own_environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def children():
+        def of(stat): return stat.rpartition(')')[2].split()[1]
+        found = []
+        for p in Path('/proc').glob('[0-9]*'):
+            with contextlib.suppress(OSError):
+                if of((p/'stat').read_text()) == str(command.pid) and b'LokyProcess' in (p/'cmdline').read_bytes(): found.append(int(p.name))
+        return found
+    try:
+        start = time.monotonic()
+        while len(kids := children()) < 2 and time.monotonic() < start + 120: time.sleep(.2)
+        time.sleep(1)
+        os.kill(command.pid if number == signal.SIGTERM else kids[0], number)
+        out, err = command.communicate(timeout=60)
+        assert command.returncode == status and says in err.splitlines()[-1] and 'Traceback' not in err and out == '', err
+        until = time.monotonic() + 10
+        while any(os.path.exists(f'/proc/{k}') for k in kids) and time.monotonic() < until: time.sleep(.2)
+        assert not [k for k in kids if os.path.exists(f'/proc/{k}')]
+    finally: command.kill()
 
 
 def test_ids_are_matched_as_they_are_written(tmp_path):

@@ -7,10 +7,11 @@ from fastai.callback import progress, schedule                             # the
 from fastai.interpret import ClassificationInterpretation, Interpretation
 from fastai.learner import Learner
 
-from movielens_ce import data
+from movielens_ce import data, evaluation, statistics
 from movielens_ce.comparison import iter_runs
 from movielens_ce.context import TimeContext
 from movielens_ce.data import random_split, rating_dls
+from movielens_ce.evaluation import as_metric
 from movielens_ce.metrics import accuracy, rmse
 from movielens_ce.models import CollabNN, DotProductBias, OrdinalMF
 
@@ -65,6 +66,40 @@ def test_predict_a_row(learn, made_up):
     assert learn.predict(dict(row))[0] == rating
     inputs = learn.predict(row, with_input=True)[0]
     assert (inputs if isinstance(inputs, dict) else inputs[0]) == dict(user=row.user, item=row['item'])
+
+
+def test_pairs_without_ratings_are_not_scored(learn, shown, made_up):
+    "A loss or a metric against ratings that nobody gave would look like a result."
+    pairs = learn.dls.test_dl(made_up[['user', 'item']])
+    preds, targets = learn.get_preds(dl=pairs)
+    assert len(preds) == len(made_up) and targets is None
+    learn.metrics = [as_metric(rmse)]
+    assert learn.validate(dl=pairs) == [None, None] and min(learn.validate(dl=learn.dls.test_dl(made_up))) > 0
+    learn.show_results(dl=pairs, max_n=3, shuffle=False)
+    assert list(shown[0].columns) == ['user', 'item', 'predicted']
+    pairs.show_batch()
+    assert list(shown[1].columns) == ['user', 'item']
+    pred = evaluation.predict(learn, pairs, 1. if learn.dls.target == 'rating' else None)
+    assert np.isnan(pred.y).all()
+    for of_unknown in (evaluation.score, statistics.row_losses, statistics.expected_calibration_error):
+        with pytest.raises(ValueError, match='finite|not on the scale'): of_unknown(pred)
+
+
+def test_predict_whatever_a_row_is_called(learn, made_up):
+    one = made_up[['user', 'item', 'rating']].iloc[[3]]
+    user, item, rating = one.iloc[0]
+    rows = [one, one.iloc[0], dict(one.iloc[0]), next(one.itertuples()), next(one.itertuples(index=False)), (user, item), [user, item], (user, item, rating),
+            np.array([user, item]), dict(user=str(int(user)), item=str(int(item))), learn.dls.test_dl(one).dataset[0]]
+    said = [learn.predict(row)[0] for row in rows]
+    assert said == pytest.approx([said[0]]*len(rows))
+    with_context = learn.dls.valid_ds[5]
+    frame = learn.dls.valid_ds.decode(*learn.dls.valid_ds.tensors)
+    assert learn.predict(with_context)[0] == pytest.approx(learn.dls.scale.to_rating(0)*0 + learn.predict(with_context[:learn.dls.valid_ds.n_inp])[0])
+    assert learn.predict(with_context, with_input=True)[0] is not None and len(frame) == len(learn.dls.valid_ds)
+    for row in (dict(user=3), one[['user']], one[['user']].iloc[0], dict(film=3, user=3)):
+        with pytest.raises(ValueError, match="no column 'item'"): learn.predict(row)
+    for row in (3.5, 'text', (3,), (1, 2, 3, 4), None):
+        with pytest.raises(ValueError, match='a row to predict is a row of a frame, a dict, or a tuple'): learn.predict(row)
 
 
 def test_interpretation(learn, shown):

@@ -62,11 +62,27 @@ def test_a_new_user_is_folded_in_and_nothing_else_changes(name, made_up):
 @every_model
 def test_somebody_who_has_rated_nothing_known_is_unknown(name, made_up):
     model, dls = trained(name, made_up, 1)
-    new, new_dls = fold_in(model, dls, {'no such film': 3.})
+    with pytest.warns(UserWarning, match='does not know 1 of 2 items'):
+        new, new_dls = fold_in(model, dls, pd.DataFrame(dict(user=['new', 'other'], item=['no such film', dls.classes['item'][1]], rating=3.)))
     pairs = pd.DataFrame(dict(user=['new', 'nobody'], item=list(dls.classes['item'][1:3])))
     same = pairs.assign(user=-1)
     if dls.cont_names: same['timestamp'] = 0                                    # a stranger has no other ratings: a context of 0
     np.testing.assert_allclose(mean_of(new, new_dls, pairs), mean_of(model, dls, same), atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['dot', 'ordinal_ids'])
+def test_items_count_in_whatever_form_their_ids_are_written(name, made_up):
+    "Whole numbers, text, numbers with a point; and a dict, a Series or a frame. What the model does not know is refused, and not ignored."
+    model, dls = trained(name, made_up)
+    mine = {1000: 5., 1003: 1., 1007: 4.}
+    pairs = pd.DataFrame(dict(user='new', item=list(dls.classes['item'][1:])))
+    want = mean_of(*fold_in(model, dls, mine, width=1. if name == 'dot' else None), pairs)
+    text = {str(i): r for i, r in mine.items()}
+    for given in (text, pd.Series(mine), {float(i): r for i, r in mine.items()}, pd.DataFrame(dict(user='new', item=[*text], rating=[*mine.values()]))):
+        np.testing.assert_array_equal(mean_of(*fold_in(model, dls, given, width=1. if name == 'dot' else None), pairs), want)
+    for strange in ({777: 5.}, {'x': 5., '01000': 1.}, {None: 3., 'y': 2.}):
+        with pytest.raises(ValueError, match='knows none of these items|missing'): fold_in(model, dls, strange)
+    with pytest.raises(ValueError, match='repeat'): fold_in(model, dls, {1000: 5., '1000': 4.})
 
 
 @pytest.mark.parametrize('name', ['dot', 'ordinal_ids'])
@@ -100,6 +116,7 @@ def test_ratings_that_cannot_be_used(ratings, says, made_up):
 ids = st.one_of(st.integers(-2**63, 2**63 - 1), st.text(max_size=8))
 
 
+@pytest.mark.filterwarnings('ignore:the model does not know')
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(ids, st.one_of(st.integers(1000, 1040), ids), st.sampled_from([.5, 3., 5.])), min_size=1, max_size=12, unique_by=lambda o: (o[0], o[1])))
 def test_any_ids(rows):
@@ -108,6 +125,11 @@ def test_any_ids(rows):
     base = pd.DataFrame(dict(user=rng.integers(0, 20, 200), item=rng.integers(1000, 1040, 200), rating=rng.integers(1, 11, 200)/2)).drop_duplicates(['user', 'item'], ignore_index=True)
     dls = rating_dls(base, device='cpu')
     torch.manual_seed(0)
-    new, new_dls = fold_in(DotProductBias.from_dls(dls, 2), dls, frame, width=1.)
+    model, known = DotProductBias.from_dls(dls, 2), set(map(str, dls.classes['item'][1:]))
+    if not set(map(str, frame['item'])) & known:
+        with pytest.raises(ValueError, match='knows none of these items'): fold_in(model, dls, frame, width=1.)
+        return
+    try: new, new_dls = fold_in(model, dls, frame, width=1.)
+    except ValueError as e: return 'repeat' in str(e)                              # 1000 and '1000'
     assert len(new_dls.classes['user']) - 1 == len(set(frame.user)) == new_user_dls(frame, dls).n_users - 1
     assert np.isfinite(mean_of(new, new_dls, frame)).all()

@@ -3,6 +3,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,40 @@ def test_readme_python_blocks_run_and_all_imports_without_nbdev(ml, tmp_path):
     code = ["import sys; sys.modules['nbdev'] = None", *blocks, *(f'import {PACKAGE}.{m}' for m in FLOW)]
     done = subprocess.run([sys.executable, '-c', '\n'.join(code)], cwd=tmp_path, env=own_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, '-m', PACKAGE, '--version'], env=own_environment(), capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith('movielens-ce, version ')
+    import movielens_ce.__main__                                             # as a process of `compare` imports it: nothing runs
+
+
+def shown_commands():
+    "(place, arguments) of every command `movielens-ce …` that a page, README.md or CONTRIBUTING.md shows."
+    texts = [(p.name, p.read_text()) for p in (ROOT/'README.md', ROOT/'CONTRIBUTING.md')]
+    for path in sorted((ROOT/'nbs').rglob('*.ipynb')):
+        if '.ipynb_checkpoints' in path.parts: continue
+        for cell in json.loads(path.read_text())['cells']:
+            shown = [''.join(o.get('text', []) if isinstance(o.get('text', []), list) else [o['text']]) for o in cell.get('outputs', [])]
+            shown += [''.join(o['data']['text/markdown']) for o in cell.get('outputs', []) if 'text/markdown' in o.get('data', {})]
+            texts += [(path.name, t) for t in [''.join(cell['source']), *shown]]
+    for place, text in texts:
+        for quoted, bare in re.findall(r'`(movielens-ce [^`\n{]+)`|^ *\$? *(?:pip install [^&\n]*&& )?(movielens-ce [a-z][^`\n{…]*)$', text, re.M):
+            yield place, shlex.split((quoted or bare).split('#')[0].split('&&')[0].rstrip('\\ '))[1:]
+
+
+def test_the_commands_that_pages_show_are_commands():
+    "Each is parsed with all of its options, and its models are those of the registry. Three examples of the command's page are meant to fail."
+    from movielens_ce.cli import cli
+    from movielens_ce.registry import MODELS
+    refused = [['compare', '--models', 'svd'], ['compare', '--seeds', 'one'], ['compare', '--fold', '1']]
+    found = [(place, args) for place, args in shown_commands() if not {'--version', '--help'} & {*args}]
+    assert len(found) > 30
+    for place, args in found:
+        if place == '20_cli.ipynb' and args in refused or len(args) == 1 and args[0] in cli.commands: continue        # the last: its name alone
+        context = cli.commands[args[0]].make_context(args[0], args[1:])              # raises for an option that is missing or unknown
+        names = [context.params['model']] if args[0] == 'train' else context.params.get('models') or []
+        assert {*names} <= {*MODELS}, (place, args)
 
 
 def test_readme_commands_are_the_ci_commands():

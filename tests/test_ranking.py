@@ -124,6 +124,16 @@ def test_ids_may_be_text_under_other_names(made_up):
         assert rank_scores(make(dls), dls, named.iloc[splits[1]]) == rank_scores(make(plain), plain, made_up.iloc[splits[1]])
 
 
+def test_test_rows_may_have_their_ids_as_text(loaders):
+    "Else no item of a list would be relevant, and every metric 0."
+    dls, test, _ = loaders
+    model = popularity(dls)
+    for candidates in ('all', 'rated'):
+        want, text = (rank_users(model, dls, t, n=5, candidates=candidates) for t in (test, test.astype(dict(user=str, item=str))))
+        assert want.to_numpy().max() > 0
+        pd.testing.assert_frame_equal(text, want)
+
+
 def test_strangers_and_unknown_items(loaders):
     dls, test, _ = loaders
     user = test.user[test.rating >= 4].iloc[0]

@@ -118,12 +118,20 @@ def test_factors_make_the_scores(made_up):
     assert list(got['item']) == list(items.index[score.argmax(1)])
 
 
-@pytest.mark.parametrize('kwargs, says', [(dict(users=[100, 999, -1]), 'unknown user 999, -1'), (dict(users='100'), 'unknown user 100'), (dict(n=0), 'n must be'),
+@pytest.mark.parametrize('kwargs, says', [(dict(users=[100, 999, -1]), 'unknown user 999, -1'), (dict(users='999'), 'unknown user 999'), (dict(users='0100'), 'unknown user 0100'), (dict(n=0), 'n must be'),
                                           (dict(n=-3), 'n must be'), (dict(chunk=0), 'chunk must be'), (dict(by='rank'), "'mean' or 'top'")])
 def test_mistakes_get_a_line(kwargs, says, made_up):
     model, dls = made('dot', made_up)
     with pytest.raises(ValueError, match=says) as e: top_n(model, dls, **kwargs)
     assert '\n' not in str(e.value)
+
+
+def test_users_may_be_written_as_text(made_up):
+    dls = rating_dls(made_up, random_split(0, made_up), bs=16, device='cpu')
+    model = DotProductBias.from_dls(dls, 3)
+    want = top_n(model, dls, 4, users=[103, 100])
+    for users in (['103', '100'], [103., 100.], [103, '100', 103], pd.Series(['103', '100'], index=[7, 3])): pd.testing.assert_frame_equal(top_n(model, dls, 4, users=users), want)
+    pd.testing.assert_frame_equal(top_n(model, dls, 4, users='100'), top_n(model, dls, 4, users=100))
 
 
 def test_no_users_is_no_mistake(made_up):

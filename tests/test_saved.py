@@ -15,7 +15,7 @@ from forked import start
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
-from movielens_ce import saved
+from movielens_ce import evaluation, fitted, metrics, saved
 from movielens_ce.context import TimeContext
 from movielens_ce.data import RatingScale, rating_dls
 from movielens_ce.evaluation import predict
@@ -461,6 +461,104 @@ def test_nothing_half_written_is_left(fault, dot, tmp_path, monkeypatch):
         with pytest.raises(OSError, match='No space'): save_model(tmp_path/place, dot[0], dot[1], 2.)
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ['m'] and load_model(tmp_path/'m').head.width == before == 1
+
+
+def test_the_folder_itself_stays(dot, tmp_path, monkeypatch):
+    "It may be a mounted volume, which cannot be renamed, or a link to a folder."
+    volume = tmp_path/'volume'
+    for extra in ('lost+found', '.nfs0001'): (volume/extra).mkdir(parents=True)
+    folder, mode = volume.stat().st_ino, volume.stat().st_mode
+
+    def busy(a, b, replace=os.replace):
+        if {Path(a), Path(b)} & {volume, tmp_path/'there'}: raise OSError(16, 'Device or resource busy')
+        replace(a, b)
+    monkeypatch.setattr(os, 'replace', busy)
+    monkeypatch.setattr(os, 'rename', busy)
+    for width in (1., 2.):
+        save_model(volume, dot[0], dot[1], width)
+        assert load_model(volume).head.width == width and (volume.stat().st_ino, volume.stat().st_mode) == (folder, mode)
+    assert sorted(p.name for p in volume.iterdir()) == ['.nfs0001', 'lost+found', 'model.json', 'model.safetensors']
+    (tmp_path/'there').mkdir()
+    for link, to in (('link', 'there'), ('dangling', 'new/deeper'), ('twice', 'link')):
+        os.symlink(to, tmp_path/link)
+        save_model(tmp_path/link, dot[0], dot[1], 3.)
+        assert (tmp_path/link).is_symlink() and load_model(tmp_path/link).head.width == 3 and load_model(tmp_path/to).head.width == 3
+
+
+@pytest.mark.parametrize('step', ['model.safetensors', 'model.json'])
+@pytest.mark.parametrize('before', [True, False])
+def test_both_files_are_replaced_or_neither(step, before, dot, tmp_path, monkeypatch):
+    path = tmp_path/'m'
+    if before: save_model(path, *dot)
+    def fails(a, b, replace=os.replace):
+        if Path(b).name == step and Path(a).name == step: raise OSError(5, 'Input/output error')
+        replace(a, b)
+    monkeypatch.setattr(os, 'replace', fails)
+    with pytest.raises(OSError, match='Input/output') as e: save_model(path, dot[0], dot[1], 2.)
+    assert e.value.filename == str(path)
+    assert sorted(p.name for p in tmp_path.rglob('*')) == (['m', 'model.json', 'model.safetensors'] if before else [])
+    if before: assert load_model(path).head.width == 1
+
+
+def test_a_reader_between_the_two_steps_waits(dot, tmp_path, monkeypatch):
+    path = tmp_path/'m'
+    save_model(path, *dot)
+    kept = (path/'model.json').read_bytes()
+    save_model(path, dot[0], dot[1], 2.)
+    new = (path/'model.json').read_bytes()
+    torch.nn.init.normal_(dot[0].score.user_bias.weight)
+    data = (path/'model.safetensors').read_bytes()
+    save_model(path, dot[0], dot[1], 3.)
+    last = (path/'model.json').read_bytes()
+    (path/'model.json').write_bytes(new)                                                   # the new weights with the description of the old ones
+    with pytest.raises(ValueError, match='of another model'): load_model(path)
+    (path/'.tmp-1').mkdir()
+    monkeypatch.setattr(saved.time, 'sleep', lambda s: (path/'model.json').write_bytes(last))
+    assert load_model(path).head.width == 3 and kept and data
+
+
+def test_the_predictions_have_the_index_of_the_pairs(trained, made_up):
+    "Else an error that is computed with a column of the frame would be over other rows, or none."
+    some = made_up.sample(40, random_state=1)
+    for name in ('dot', 'ordinal'):
+        for frame in (some, some.set_index(['user', 'item'], drop=False), some.set_axis([*'ab']*20), some.set_axis(range(40, 0, -1))):
+            out = trained[name].predict(frame)
+            assert out.index.equals(frame.index)
+            np.testing.assert_array_equal(out.rating, trained[name].predict(frame.reset_index(drop=True)).rating)
+            if frame.index.is_unique: assert ((out.rating - frame.rating)**2).notna().sum() == 40
+    pred = trained['dot'].predictions(some)
+    shuffled = evaluation.Predictions(pred.probs, some.rating, pred.scale, pred.width, pd.Series(pred.rating))
+    assert evaluation.score(shuffled) == evaluation.score(pred) and metrics.METRICS['rmse'].rows(shuffled).shape == (40,)
+    held = fitted.HeldOut(pd.Series(pred.rating), np.ones((40, 2), int), some.rating)
+    np.testing.assert_array_equal(held.y, some.rating.to_numpy())
+
+
+def test_ids_are_known_however_they_are_written(trained, made_up):
+    for name in ('dot', 'ordinal'):
+        rec = trained[name]
+        text = made_up.head(30).astype(dict(user=str, item=str))
+        np.testing.assert_array_equal(rec.predictions(text).probs, rec.predictions(made_up.head(30)).probs)
+        assert rec.predict(text).user.tolist() == text.user.tolist()
+        half = text.assign(user=text.user.astype(float))
+        np.testing.assert_array_equal(rec.predictions(half).probs, rec.predictions(made_up.head(30)).probs)
+        for a, b in ((rec.top_n(3, users='103'), rec.top_n(3, users=103)), (rec.similar_items('1003'), rec.similar_items(1003)), (rec.why('103', '1003', timestamp=881_250_950), rec.why(103, 1003, timestamp=881_250_950)),
+                     (rec.fold_in({'1003': 5}).top_n(3), rec.fold_in({1003: 5}).top_n(3))): pd.testing.assert_frame_equal(a, b)
+        assert rec.trained_on(text).all() and not rec.trained_on(pd.DataFrame(dict(user=['x', 103, None], item=[1003, 'y', 1003]))).any()
+        nobody = rec.predictions(pd.DataFrame(dict(user=[-1, 'x', None, '0103', np.nan], item=1003))).probs
+        assert (nobody == nobody[0]).all()
+        with pytest.raises(ValueError, match='knows none of these items'): rec.fold_in({777: 5})
+        for pairs in ({'user': 3}, [(1, 2)], made_up.user):
+            with pytest.raises(ValueError, match='pairs are a data frame'): rec.predict(pairs)
+    named = Recommender(trained['dot'].model, trained['dot'].dls, trained['dot'].head, titles={'1003': 'Film'})
+    assert named.titles == {1003: 'Film'}
+
+
+def test_similar_items_leave_out_what_is_hardly_trained(made_up):
+    many = pd.concat([made_up, pd.DataFrame(dict(user=[100, 101], item=7777, rating=[5., 1.], timestamp=881_250_949))], ignore_index=True)
+    rec = train_on_all('dot', many, n_epoch=1)
+    assert 7777 not in rec.similar_items(1000, 100)['item'].tolist() and 7777 in rec.similar_items(1000, 100, min_ratings=0)['item'].tolist()
+    counts = many['item'].value_counts()
+    assert set(rec.similar_items(1000, 100, min_ratings=16)['item']) == set(counts[counts >= 16].index) - {1000}
 
 
 def test_training_on_all_ratings(made_up):

