@@ -505,7 +505,7 @@ def test_paths_may_begin_with_the_home_folder(tmp_path, monkeypatch):
 def test_what_train_would_refuse_at_its_end_it_refuses_before(tmp_path, monkeypatch):
     from movielens_ce import saved
     def never(*args, **kwargs): raise AssertionError('trained')
-    monkeypatch.setattr(saved, 'fit_entry', never)
+    monkeypatch.setattr(saved, 'fit', never)
     monkeypatch.chdir(tmp_path)
     few = [(u, i, (u + i) % 5 + 1) for u in range(2) for i in range(2)]
     pd.DataFrame(few, columns=['user', 'item', 'rating']).to_csv('few.csv', index=False)
