@@ -15,10 +15,11 @@ import torch
 from fastai.data.core import DataLoaders
 from torch.func import functional_call, vmap
 
-from .data import RatingDataset, RatingDL, load_ratings, vocabulary
+from .data import RatingDataset, RatingDL, vocabulary
 from .fitted import outputs
 from .losses import LOSSES
 from .models import Ensemble, RatingModel
+from .ratings import load_ratings, match_ids
 from .training import _id_tables, _OneCycleAdam, _part
 
 # %% ../nbs/18_foldin.ipynb #a392ace0
@@ -30,6 +31,7 @@ def _as_frame(ratings, dls):
         names = {}
     else: names = dict(user=user, item=item, rating=dls.rating_name)
     frame = load_ratings(ratings, **names, scale=dls.scale)[['user', 'item', 'rating']]
+    frame['item'] = match_ids(frame['item'], dls.classes[item][1:])
     return frame.rename(columns=dict(user=user, item=item, rating=dls.rating_name))
 
 def new_user_dls(

@@ -17,7 +17,7 @@ from forked import own_environment
 ROOT = Path(__file__).parent.parent
 PACKAGE = 'movielens_ce'
 # Nothing imports what stands to its right.
-FLOW = ('movielens data context scores heads models losses training metrics fitted evaluation registry runs comparison '
+FLOW = ('movielens ratings data context scores heads models losses training metrics fitted evaluation registry runs comparison '
         'statistics plots recommendation ranking foldin saved cli').split()
 
 
