@@ -468,6 +468,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'movielens_ce.ratings._from_text': ('ratings.html#_from_text', 'movielens_ce/ratings.py'),
                                       'movielens_ce.ratings._is_comment': ('ratings.html#_is_comment', 'movielens_ce/ratings.py'),
                                       'movielens_ce.ratings._is_number': ('ratings.html#_is_number', 'movielens_ce/ratings.py'),
+                                      'movielens_ce.ratings._is_padded': ('ratings.html#_is_padded', 'movielens_ce/ratings.py'),
                                       'movielens_ce.ratings._is_row': ('ratings.html#_is_row', 'movielens_ce/ratings.py'),
                                       'movielens_ce.ratings._is_whole': ('ratings.html#_is_whole', 'movielens_ce/ratings.py'),
                                       'movielens_ce.ratings._json_lines': ('ratings.html#_json_lines', 'movielens_ce/ratings.py'),

@@ -119,13 +119,14 @@ def _split(lines, sep):
     return [[o.strip() for o in line.split(sep)] for line in lines]
 
 def _separator(lines):
-    """The separator: `::` or a tab if it splits the first line and half of all lines, else the one that gives these lines the most fields;
-    None, for blanks, if none splits them."""
-    def width(sep):
-        n = [len(r) for r in _split(lines, sep)]
-        return min(n[0], sorted(n)[(len(n) - 1)//2]) if n else 0
-    best = next((s for s in _SEPARATORS[:2] if width(s) > 1), None) or max(_SEPARATORS[2:], key=width)
-    return best if width(best) > 1 or ' ' not in lines[0].strip() else None
+    """The separator, judged by the fields of the first line and of half of all lines: one that makes three fields or more and a row
+    of the first line, else `::` or a tab with three fields, else the one with the most fields; None, for blanks, if none splits them."""
+    def rank(sep):
+        rows = _split(lines, sep)
+        n = min(len(rows[0]), sorted(map(len, rows))[(len(rows) - 1)//2])
+        return n > 2 and _is_row(rows[0]), n > 2 and sep in _SEPARATORS[:2], n
+    best = max(_SEPARATORS, key=rank)
+    return best if rank(best)[2] > 1 or ' ' not in lines[0].strip() else None
 
 def _is_comment(line):
     "Whether a line above the rows is none of them; `sep=;` is Excel's."
@@ -151,6 +152,11 @@ def _names_of(row):
     if len(row) == 2: return ['item', 'rating']
     return [*_NAMES, *(f'column {k}' for k in range(5, len(row) + 1))][:len(row)]
 
+def _is_padded(above, body, sep):
+    "Whether blanks are a part of the layout: one after each separator of the rows, or one before each, in the header, too."
+    def each(lines, pair): return all(o.count(sep) == o.count(pair) for o in lines)
+    return bool(body) and (each(body, f'{sep} ') or each(above + body, f' {sep}'))
+
 def _layout(head):
     "Recognizes the layout of a text by its first lines."
     lines = list(io.StringIO(head, newline=''))
@@ -159,12 +165,11 @@ def _layout(head):
     if not body: raise ValueError('there are no ratings in it')
     sep = _separator(body)
     rows = _split(body, sep)
-    headless, above = _is_row(rows[0]), _split(comments[-1:], sep)
-    if headless and above and len(above[0]) == len(rows[0]) and not _is_row(above[0]): headless, names = False, above[0]
+    headless, above, titles = _is_row(rows[0]), [], _split(comments[-1:], sep)
+    if headless and titles and len(titles[0]) == len(rows[0]) and not _is_row(titles[0]): headless, names = False, titles[0]
     elif headless: names = _names_of(max(rows, key=len))
-    else: names, rows, body, start = rows[0], rows[1:], body[1:], start + 1
-    padded = sep is not None and bool(body) and any(all(o.count(sep) == o.count(p) for o in body) for p in (f'{sep} ', f' {sep}'))
-    return _Layout(sep, start, [o.strip('\ufeff"') for o in names], headless, rows, padded)
+    else: names, rows, above, body, start = rows[0], rows[1:], body[:1], body[1:], start + 1
+    return _Layout(sep, start, names, headless, rows, sep is not None and _is_padded(above, body, sep))
 
 # %% ../nbs/00a_ratings.ipynb #ratin019
 _MISSING = ['', 'NA', 'N/A', 'n/a', '<NA>', '#N/A', 'NaN', 'nan', '-nan', 'NULL', 'null', 'None']
