@@ -128,7 +128,7 @@ def relevant_items(
     if not len(known):
         raise ValueError(f'none of the {good[user].nunique()} users with a relevant test item '
                          'has training ratings: give test rows of other users')
-    return known.groupby(user, sort=False)[item].agg(frozenset)
+    return known.groupby(user, sort=False, observed=True)[item].agg(frozenset)
 
 # %% ../nbs/17_ranking.ipynb #c4eca6d2
 class ItemScore(torch.nn.Module):

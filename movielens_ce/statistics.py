@@ -42,7 +42,7 @@ class UserLosses:
         for model, users, pred in runs:
             by = row_losses(pred).groupby(np.asarray(users)).agg('sum')
             sums[model] = by if model not in sums else sums[model].add(by, fill_value=0)
-            c = pd.Series(users).value_counts()
+            c = pd.Series(np.asarray(users)).value_counts()
             counts[model] = c if model not in counts else counts[model].add(c, fill_value=0)
         least = min(counts.values(), key=lambda c: c.sum()).sort_index()
         for model, c in counts.items():
