@@ -38,6 +38,7 @@ from .foldin import fold_in
 from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from .models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
                                  ImplicitMF, OrdinalMF, OrdinalNN, RatingModel)
+from .ratings import as_frame
 from .recommendation import factors, top_n
 from .registry import entry_of
 from .runs import fingerprint
@@ -237,6 +238,7 @@ class Recommender:
 
     def _frame(self, pairs):
         "Returns pairs with the column names of the training ratings. The names user and item are accepted, too."
+        pairs = as_frame(pairs)
         renamed = {o: c for o, c in (('user', self._user), ('item', self._item)) if c not in pairs}
         frame = pairs.reset_index(drop=True).rename(columns=renamed)
         for c in (self._user, self._item):
@@ -349,7 +351,7 @@ class Recommender:
         """Returns a `Recommender` for new users of the same model, see `foldin.fold_in`.
         A fitted head keeps its parameters for items and has none for the new users.
         Raises `ValueError` for ratings that cannot be used and for models of other packages."""
-        if isinstance(ratings, pd.DataFrame): ratings = self._frame(ratings)
+        if not isinstance(ratings, dict): ratings = self._frame(ratings)
         width, head = {}, self.head
         if isinstance(head, Gaussian): width = dict(width=head.width)
         if isinstance(head, FittedHead): width = dict(width=head.error)

@@ -161,6 +161,16 @@ def test_ratings_of_one_person(tmp_path):
         assert 'bad.csv: ' in (line := refused(*asked('bad.csv'))) and words in line
 
 
+def test_a_model_answers_for_frames_of_any_kind(made_up):
+    rec = train_on_all('dot', made_up, n_epoch=1)
+    pairs = made_up[['user', 'item', 'rating']].head(5)
+    for other in (pairs.to_dict('list'), pairs.to_dict('records'), pairs.astype('category')):
+        pd.testing.assert_frame_equal(rec.predict(other), rec.predict(pairs), check_dtype=False, check_categorical=False)
+        if isinstance(other, dict): continue                                            # which is {item: rating} there
+        assert rec.fold_in(other).top_n(3)['item'].tolist() == rec.fold_in(pairs).top_n(3)['item'].tolist()
+    with pytest.raises(ValueError, match='a int is not read: give a data frame'): rec.predict(3)
+
+
 # Columns and layouts
 
 PLAIN = [[3, 7, 4], [20, 8, 5]]
