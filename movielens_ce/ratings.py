@@ -429,13 +429,15 @@ def _no_column(column, name, columns):
     return ValueError(f'no column {column!r} for {name}: name one of {", ".join(map(str, columns)) or "none"}')
 
 def _renamed(df, columns, timestamp):
-    "Gives the columns of users, items, ratings and times our names, in that order; others of these names get a `_`."
+    """Gives the columns of users, items, ratings and times our names, in that order; others of these names get a `_`.
+    Without a column of users, all rows are of the user 'new'."""
     if len(set(columns)) < 3:
         raise ValueError(f'user, item and rating must be three columns, not {", ".join(map(repr, columns))}')
     for c in (*columns, timestamp or 'timestamp', 'title'):
         if list(df.columns).count(c) > 1: raise ValueError(f'the column {c!r} is there twice: rename or drop one of them')
     for c, name in zip(columns, _NAMES):
-        if c not in df: raise _no_column(c, name, df.columns)
+        if c is not None and c not in df: raise _no_column(c, name, df.columns)
+    if columns[0] is None: df, columns = df.assign(user='new'), ('user', *columns[1:])
     rest = df.drop(columns=[*columns])
     if timestamp not in (None, *rest): raise _no_column(timestamp, 'timestamp', rest)
     new = {c: f'{c}_' for c in (_NAMES if timestamp else _NAMES[:3])} | ({timestamp: 'timestamp'} if timestamp else {})
@@ -488,7 +490,6 @@ def load_ratings(
     is_file = isinstance(source, (str, os.PathLike))
     try:
         df = _read(Path(source), (user, item)) if is_file else as_frame(source).reset_index(drop=True)
-        if user is None: df, user = df.drop(columns='user', errors='ignore').assign(user='new'), 'user'
         df = _single(_checked(_renamed(df, (user, item, rating), timestamp)), duplicates)
         if scale is not None: _as_scale(scale).to_class(df.rating)
     except ValueError as e: raise ValueError(f'{source if is_file else "ratings"}: {e}') from None

@@ -70,6 +70,14 @@ def test_ids_of_a_file_are_what_it_says(users, items, form, tmp_path):
     assert back.rating.tolist() == frame.rating.tolist()
 
 
+@pytest.mark.parametrize('late', ['guest', '007', '+7', '-0', ' 7', '7 ', '7.0', '99999999999999999999', 'NA'])
+def test_one_id_at_the_end_decides_for_the_whole_column(late, tmp_path):
+    "Far beyond the first lines, from which the layout is recognized."
+    users = [*map(str, range(30_000)), late]
+    (tmp_path/'r.csv').write_text('user,item,rating\n' + ''.join(f'{u},1,{k % 5 + 1}\n' for k, u in enumerate(users)))
+    assert load_ratings(tmp_path/'r.csv').user.tolist() == users
+
+
 @fast
 @given(users=texts, items=texts)
 def test_ids_of_a_headless_file(users, items, tmp_path):
@@ -155,7 +163,7 @@ def test_ratings_of_one_person(tmp_path):
     def asked(name, *more): return ['recommend', '--model', tmp_path/'m', '--ratings', tmp_path/name, '--json', *more]
     lists = [run(*asked(name))[1] for name in ('named.csv', 'headless.csv', 'four.csv')] + [run(*asked('other.csv', '--item', 'movieId', '--rating', 'stars'))[1]]
     assert len(json.loads(lists[0])) == 10 and lists == lists[:1]*4
-    assert "other.csv: no column 'item' for item: name one of movieId, stars" in refused(*asked('other.csv'))
+    assert "other.csv: no column 'item' for item: name one of movieId, stars\n" in refused(*asked('other.csv'))
     for text, words in {'3,5\n3,4\n': 'repeat', '3,\n4,1\n': "missing in column 'rating'", '3,7\n4,1\n': 'rating 7 is not on the scale'}.items():
         (tmp_path/'bad.csv').write_text(text)
         assert 'bad.csv: ' in (line := refused(*asked('bad.csv'))) and words in line
