@@ -21,7 +21,8 @@ def _seconds(frame, column):
 
 def _refuse(bad):
     "Raises `ValueError` for the first of the `bad` times, if there are any."
-    for value in bad.head(1): raise ValueError(f'column {bad.name!r} must hold times in seconds or dates such as 2017-12-31 23:59:59, not {value!r}')
+    for value in bad.head(1):
+        raise ValueError(f'column {bad.name!r} must hold times in seconds or dates such as 2017-12-31 23:59:59, not {value!r}')
 
 def _shrunk_mean(keys, values, shrink):
     "Returns the mean of `values` for each key, shrunk towards 0 as if `shrink` zeros were added."

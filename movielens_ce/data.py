@@ -127,7 +127,8 @@ def vocabulary(
     ids, # Ids of users or of items, any hashable values, repeated or not; a category that does not occur is none
 ) -> CategoryMap: # `#na#`, then each id once, sorted; ids of different types are sorted by type first
     "Assigns table rows to ids: row 0 to the unknown id, then one row to each id."
-    if isinstance(getattr(ids, 'dtype', None), pd.CategoricalDtype): ids = pd.Series(pd.Series(ids).unique().remove_unused_categories().categories)
+    if isinstance(getattr(ids, 'dtype', None), pd.CategoricalDtype):
+        ids = pd.Series(pd.Series(ids).unique().remove_unused_categories().categories)
     try: return CategoryMap(ids, add_na=True)
     except TypeError:                                                        # numbers and text cannot be compared
         distinct = sorted(set(ids), key=lambda o: (type(o).__name__, o))

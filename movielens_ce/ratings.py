@@ -17,6 +17,7 @@ import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -206,7 +207,7 @@ def _scan(file, layout):
     "Reads a text once. Returns its encoding, and whether pandas may take an id such as 03 in it for a number."
     utf8, encoding, odd, last = codecs.getincrementaldecoder('utf-8')(), 'utf-8-sig', False, b'\n\n\n'
     sep, padded = ord((layout.sep or ' ')[-1]), layout.padded or layout.sep is None
-    for block in iter(lambda: file.read(2**18), b''):
+    for block in chain(iter(lambda: file.read(2**18), b''), [b'\n\n\n']):
         if b'\0' in block: raise ValueError(_NUL)
         if encoding == 'cp1252' and _UNDEFINED.search(block): encoding = 'latin-1'
         try:
@@ -295,7 +296,8 @@ def as_frame(
     if isinstance(source, pd.Series) and source.index.nlevels > 1: return source.reset_index()
     if not isinstance(source, (dict, list, tuple, np.ndarray)): return _converted(source)
     try: frame = pd.DataFrame(source).infer_objects()
-    except (ValueError, TypeError) as e: raise ValueError(f'no table can be made of this {type(source).__name__} ({e}): give {_FRAMES}') from None
+    except (ValueError, TypeError) as e:
+        raise ValueError(f'no table can be made of this {type(source).__name__} ({e}): give {_FRAMES}') from None
     if not isinstance(frame.columns, pd.RangeIndex): return frame
     if len(frame) and frame.shape[1] < 3: raise ValueError(f'the rows have {frame.shape[1]} fields: a rating has user, item, rating')
     return frame.set_axis(_names_of(range(frame.shape[1])), axis=1)
@@ -303,7 +305,7 @@ def as_frame(
 def _read_json(text):
     "Reads JSON: an object in each line, or one list of objects."
     try: data = json.loads(text)
-    except json.JSONDecodeError: data = _json_lines(text.splitlines())
+    except json.JSONDecodeError: data = _json_lines(text.split('\n'))
     return as_frame([data] if isinstance(data, dict) and not any(isinstance(o, list) for o in data.values()) else data)
 
 def _json_lines(lines):

@@ -45,7 +45,7 @@ FORMATS = {
     'r.dat': lambda f: f.to_csv(index=False, sep='|').encode(), 'semicolon.csv': lambda f: f.to_csv(index=False, sep=';', quoting=1).encode(),
     'windows.csv': lambda f: f.to_csv(index=False, lineterminator='\r\n').encode('utf-8-sig'), 'R.CSV.GZ': lambda f: gzip.compress(f.to_csv(index=False).encode()),
     'r.zip': lambda f: zipped(f.to_csv(index=False)), 'index.csv': lambda f: f.to_csv().encode(), 'wide.csv': lambda f: f.assign(a=1, b='x').to_csv(index=False).encode(),
-    'r.jsonl': lambda f: '\n'.join(json.dumps(o) for o in f.to_dict('records')).encode(), 'r.json': lambda f: f.to_json(orient='records', force_ascii=False).encode()}
+    'r.jsonl': lambda f: '\n'.join(json.dumps(o, ensure_ascii=False) for o in f.to_dict('records')).encode(), 'r.json': lambda f: f.to_json(orient='records', force_ascii=False).encode()}
 
 
 def written(ids): return [str(o) for o in ids]
