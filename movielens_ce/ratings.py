@@ -98,7 +98,8 @@ def seconds(
         if numbers.notna().sum() == times.notna().sum(): return numbers
         dates = pd.to_datetime(times, utc=True, format='ISO8601', errors='coerce')
         if numbers.notna().sum() >= dates.notna().sum(): return numbers
-    return (dates - pd.Timestamp(0, tz='UTC')).dt.total_seconds()
+    numbers = (dates - pd.Timestamp(0, tz='UTC')).dt.total_seconds()
+    return numbers.astype('int64') if (numbers % 1 == 0).all() else numbers
 
 # %% ../nbs/00a_ratings.ipynb #ratin015
 _SEPARATORS, _NAMES = ('::', '\t', ';', ',', '|'), ('user', 'item', 'rating', 'timestamp')
