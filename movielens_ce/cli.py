@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['cli', 'results_table', 'compare', 'train', 'recommend', 'similar', 'evaluate', 'data', 'main']
 
-# %% ../nbs/20_cli.ipynb #8c44db4e
+# %% ../nbs/20_cli.ipynb #b639d85c
 import json
 import logging
 import os
@@ -16,6 +16,7 @@ import sys
 import threading
 import traceback
 import warnings
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from rich.table import Table
 
 from . import __version__
 
-# %% ../nbs/20_cli.ipynb #158d63cd
+# %% ../nbs/20_cli.ipynb #53ee92e4
 def _items(text):
     "Splits a comma-separated option into its non-empty parts."
     return [s for s in (o.strip() for o in text.split(',')) if s]
@@ -65,7 +66,7 @@ def _data_options(levels=True):
                      'a folder or zip with one, or a FILE with your own ratings.  [default: 100k]'),
         *(click.option(f'--{c}', default=c, show_default=True, help=f'Column of {what} in FILE.')
           for c, what in dict(user='user ids', item='item ids', rating='ratings').items()),
-        click.option('--timestamp', metavar='COLUMN', help='Column of times in FILE, in seconds.  '
+        click.option('--timestamp', metavar='COLUMN', help='Column of times in FILE, in seconds, or of ISO dates.  '
                      '[default: timestamp, if there is one]'),
         click.option('--levels', metavar='1,2', callback=_numbers,
                      help='Rating levels that FILE may contain.  [default: inferred from its ratings]'),
@@ -87,7 +88,7 @@ def _note(text):
 def cli():
     "MovieLens with cross-entropy: which model of fast.ai's chapter 8 predicts ratings best?"
 
-# %% ../nbs/20_cli.ipynb #a88dff24
+# %% ../nbs/20_cli.ipynb #e8170776
 def results_table(
     results, # Results of `compare`
 ) -> Table: # A table for rich's console
@@ -131,27 +132,22 @@ def _movielens(data):
     "Returns the size of MovieLens that `--data` names and its path, if given; None for a file with other ratings."
     from movielens_ce.movielens import MOVIELENS, movielens_size
     if data is None or data in MOVIELENS: return data or '100k', None
-    return None if Path(data).is_file() and Path(data).suffix != '.zip' else (movielens_size(data), data)
+    return None if _is_own(Path(data)) else (movielens_size(data), data)
 
-def _timed(ratings, timestamp, columns):
-    "Returns ratings with their times in a column `timestamp`, whatever the file calls it."
-    if timestamp is None: return ratings
-    name = f'{timestamp}_' if timestamp in ('user', 'item', 'rating') and timestamp not in columns else timestamp
-    if timestamp in columns or name not in ratings:
-        others = [str(c) for c in ratings if c not in ('user', 'item', 'rating')]
-        raise ValueError(f'no column {timestamp!r} for timestamp: name one of {", ".join(others) or "none"}')
-    if name == 'timestamp': return ratings
-    return ratings.rename(columns={'timestamp': 'timestamp_', name: 'timestamp'})
+def _is_own(path):
+    "Whether a path is a file with ratings, not MovieLens, whose zips have several files."
+    from movielens_ce.ratings import zip_files
+    if not path.is_file() or path.suffix.lower() != '.zip': return path.is_file()
+    return zipfile.is_zipfile(path) and len(zip_files(path)) == 1
 
-def _ratings(data, timestamp=None, levels=None, **options):
+def _ratings(data, levels=None, **options):
     "Returns the ratings, a name for them, and the default folds."
-    from movielens_ce.data import RatingScale, load_ratings
     from movielens_ce.movielens import MOVIELENS, load_movielens
+    from movielens_ce.ratings import RatingScale, load_ratings
     if found := _movielens(data):
         return load_movielens(*found).ratings, MOVIELENS[found[0]].title, ['1' if found[0] == '100k' else 'random:0']
     ratings = load_ratings(data, **options, scale=levels)
     try:
-        ratings = _timed(ratings, timestamp, [options[c] for c in ('user', 'item', 'rating')])
         if levels is None: RatingScale.from_ratings(ratings.rating)
     except ValueError as e: raise ValueError(f'{data}: {e}') from None
     return ratings, Path(data).name, ['random:0']
@@ -291,7 +287,7 @@ def train(model, data, seed, epochs, out, **options):
         rec.save(out)
     click.echo(_how_to_ask(out, rec))
 
-# %% ../nbs/20_cli.ipynb #e4c1484f
+# %% ../nbs/20_cli.ipynb #af183377
 def _value(text):
     "Returns the number that `text` represents; None if it is not a number."
     for kind in (int, float):
@@ -331,16 +327,14 @@ def _load(path):
     from movielens_ce.saved import load_model
     return load_model(path)
 
-def _for_one_person(file, rec):
+def _for_one_person(file, rec, item, rating):
     """Returns the model for a new user, 'new', whose ratings are in a file.
     Prints a note if the model does not know some of the items."""
-    from movielens_ce.data import read_table
-    frame = read_table(file)
-    for c in ('item', 'rating'):
-        if c not in frame: raise ValueError(f'{file}: no column {c!r}, only {", ".join(map(str, frame.columns))}')
+    from movielens_ce.ratings import load_ratings
+    frame = load_ratings(file, None, item, rating, scale=rec.scale)[['user', 'item', 'rating']]
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter('always', UserWarning)
-        try: rec = rec.fold_in(frame[['item', 'rating']].assign(user='new'))
+        try: rec = rec.fold_in(frame)
         except ValueError as e: raise ValueError(f'{file}: {str(e).removeprefix("ratings: ")}') from None
     for note in notes: _note(note.message)
     return rec
@@ -348,7 +342,9 @@ def _for_one_person(file, rec):
 @cli.command(epilog='Example: movielens-ce recommend --model ordinal-100k --user 196 -n 5')
 @_MODEL
 @click.option('--user', metavar='ID', help='Id of the user.')
-@click.option('--ratings', metavar='FILE', callback=_path, help='File with the ratings of a new user, in the columns item and rating.')
+@click.option('--ratings', metavar='FILE', callback=_path, help='FILE with the ratings of a new user.')
+@click.option('--item', default='item', show_default=True, help='Column of item ids in FILE.')
+@click.option('--rating', default='rating', show_default=True, help='Column of ratings in FILE.')
 @click.option('--all', 'everybody', is_flag=True, help='Write the lists of all users to the file of --out.')
 @_N
 @click.option('--by', type=click.Choice(['mean', 'top']), default='mean', show_default=True,
@@ -358,14 +354,14 @@ def _for_one_person(file, rec):
 @_JSON
 @click.option('--out', metavar='FILE', callback=_path, help='Write a CSV file with the columns user, item, title, rank and score.')
 @_debug
-def recommend(model, user, ratings, everybody, n, by, min_ratings, as_json, out):
+def recommend(model, user, ratings, item, rating, everybody, n, by, min_ratings, as_json, out):
     "List the best items that a user, known or new, has not rated."
     if (user is not None) + (ratings is not None) + everybody != 1:
         raise ValueError('use one of --user ID for a known user, --ratings FILE for a new user, and --all for all users')
     if everybody and not out: raise ValueError('--all needs a file for the lists: --out lists.csv')
     if as_json and out: raise ValueError('--json prints JSON and --out writes a CSV file: leave one of them out')
     rec = _load(model)
-    if ratings is not None: rec = _for_one_person(ratings, rec)
+    if ratings is not None: rec = _for_one_person(ratings, rec, item, rating)
     best = rec.top_n(n, None if user is None else _id(user, rec.users, 'user'), by, min_ratings=min_ratings)
     if not out: return _show(best.drop(columns='user'), as_json)
     from movielens_ce.runs import atomic_write
@@ -399,7 +395,7 @@ def evaluate(model, data, as_json, **options):
     "Evaluate a saved model with every metric, on ratings that it was not trained on: name them with --data."
     from movielens_ce.evaluation import score
     from movielens_ce.metrics import METRICS
-    from movielens_ce.data import match_ids
+    from movielens_ce.ratings import match_ids
     rec = _load(model)
     if data is None and not _is_of_100k(rec):
         raise ValueError(f'name the ratings with --data FILE: {model} was not trained on MovieLens-100K, which is the default')

@@ -10,17 +10,19 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import blas
 
+from .ratings import seconds
+
 # %% ../nbs/02_context.ipynb #535a1e79
 def _seconds(frame, column):
-    "Returns the times in `column` as float64, NaN where one is missing. Raises `ValueError` for a time that is not a number."
-    if pd.api.types.is_datetime64_any_dtype(frame[column]): _refuse(frame[column].dropna())   # their unit is unknown
-    t = pd.to_numeric(frame[column], errors='coerce').to_numpy(float, na_value=np.nan)
+    "Returns the times in `column` in seconds, float64, NaN where one is missing. Raises `ValueError` for what is no time."
+    t = seconds(frame[column]).to_numpy(float, na_value=np.nan)
     _refuse(frame[column][~np.isfinite(t) & frame[column].notna().to_numpy()])
     return t
 
 def _refuse(bad):
     "Raises `ValueError` for the first of the `bad` times, if there are any."
-    for value in bad.head(1): raise ValueError(f'column {bad.name!r} must hold times in seconds, not {value!r}')
+    for value in bad.head(1):
+        raise ValueError(f'column {bad.name!r} must hold times in seconds or dates such as 2017-12-31 23:59:59, not {value!r}')
 
 def _shrunk_mean(keys, values, shrink):
     "Returns the mean of `values` for each key, shrunk towards 0 as if `shrink` zeros were added."
@@ -53,7 +55,7 @@ class TimeContext:
         user:str='user', # Column of the user ids
         item:str='item', # Column of the item ids
         rating:str='rating', # Column of the ratings
-        timestamp:str='timestamp', # Column of the times, in seconds
+        timestamp:str='timestamp', # Column of the times, in seconds, or of dates
         scales:tuple=(1, 20, 60, 300, 3600, 86400), # Time scales τ, in seconds
         shrink:float=2., # λ, in ratings, above 0
         look:str='both', # Which of the user's ratings count: those on 'both' sides, 'up_to' the row's time, or strictly 'before' it
@@ -105,7 +107,7 @@ class TimeContext:
         frame:pd.DataFrame, # Columns user, item and, if known, timestamp; a rating is ignored
     ) -> np.ndarray: # float32 `[n, len(scales)]` in rating units; 0 for a user without other training ratings
         """Returns the context of each row of `frame`. It is 0 where the time is missing.
-        Raises `ValueError` for a time that is not a number."""
+        Raises `ValueError` for a time that is neither a number nor a date."""
         out = np.zeros((len(frame), len(self.scales)), np.float32)
         if not len(frame) or self.timestamp not in frame: return out
         u, i = self.users.get_indexer(frame[self.user].to_numpy()), self.items.get_indexer(frame[self.item].to_numpy())

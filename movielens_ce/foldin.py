@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['new_user_dls', 'fold_in']
 
-# %% ../nbs/18_foldin.ipynb #fd408b45
+# %% ../nbs/18_foldin.ipynb #5405618f
 import math
 import warnings
 from functools import partial
@@ -16,10 +16,11 @@ import torch
 from fastai.data.core import DataLoaders
 from torch.func import functional_call, vmap
 
-from .data import RatingDataset, RatingDL, load_ratings, match_ids, vocabulary
+from .data import RatingDataset, RatingDL, vocabulary
 from .fitted import outputs
 from .losses import LOSSES
 from .models import Ensemble, RatingModel
+from .ratings import load_ratings, match_ids
 from .training import _id_tables, _OneCycleAdam, _part
 
 # %% ../nbs/18_foldin.ipynb #a392ace0

@@ -166,14 +166,15 @@ def movielens_size(
     if fault := _no_zip(path): raise ValueError(f'{path}: {fault}')
     roots = {o.size: _root(path, o) for o in MOVIELENS.values()}
     found = [s for s, root in roots.items() if (root/MOVIELENS[s].ratings).is_file()]
-    if not found: raise ValueError(f'{path}: u.data is missing, and so are ratings.dat and ratings.csv: this is no MovieLens data set')
+    own = '. If the ratings are your own, name their file' + ', unpacked'*path.is_file()
+    if not found: raise ValueError(f'{path}: u.data is missing, and so are ratings.dat and ratings.csv: this is no MovieLens data set{own}')
     named = [s for s in found if roots[s].name in (MOVIELENS[s].folder, f'ml-{s}')]
     if '1m' in found: found = ['1m'] if (roots['1m']/'users.dat').is_file() else ['10m']
     if named or len(found) == 1: return (named or found)[0]
     try: n = _read_through(roots['latest']/'ratings.csv')[0] - 1
     except _BAD_ZIP as e: raise ValueError(f'{path}: the zip is damaged: {e}') from None
     if same := [s for s in found if MOVIELENS[s].n_ratings == n]: return same[0]
-    raise ValueError(f'{path}: no published size has {n:,} ratings: name its folder after its size, such as ml-latest-small')
+    raise ValueError(f'{path}: no published size has {n:,} ratings: name its folder after its size, such as ml-latest-small{own}')
 
 def ml100k_fault(
     path, # A folder or a zip

@@ -6,14 +6,14 @@
 __all__ = ['RANKINGS', 'hit_rate', 'precision', 'recall', 'ndcg', 'rankings', 'relevance_threshold', 'relevant_items',
            'ItemScore', 'popularity', 'mean_rating', 'rank_users', 'rank_scores']
 
-# %% ../nbs/17_ranking.ipynb #7c9b456d
+# %% ../nbs/17_ranking.ipynb #b12b7874
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
 
-from .data import RatingScale, match_ids
+from .ratings import RatingScale, match_ids
 from .metrics import Metric
 from .recommendation import top_n
 
@@ -133,7 +133,7 @@ def relevant_items(
     if not len(known):
         raise ValueError(f'none of the {good[user].nunique()} users with a relevant test item '
                          'has training ratings: give test rows of other users')
-    return known.groupby(user, sort=False)[item].agg(frozenset)
+    return known.groupby(user, sort=False, observed=True)[item].agg(frozenset)
 
 # %% ../nbs/17_ranking.ipynb #c4eca6d2
 class ItemScore(torch.nn.Module):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['factors', 'top_n']
 
-# %% ../nbs/16_recommendation.ipynb #ff2da031
+# %% ../nbs/16_recommendation.ipynb #92e58d40
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,7 +15,7 @@ from fastai.collab import EmbeddingDotBias
 from fastai.layers import sigmoid_range
 from scipy.sparse import csr_array
 
-from .data import match_ids
+from .ratings import match_ids
 from .heads import CumulativeLogit, InRange
 from .models import Ensemble, RatingModel
 from .scores import DotProduct, InformedDotProduct

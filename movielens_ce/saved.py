@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Recommender', 'check_place', 'save_model', 'load_model', 'train_on_all']
 
-# %% ../nbs/19_saved.ipynb #d16fbbf3
+# %% ../nbs/19_saved.ipynb #e5e6d0a7
 import hashlib
 import json
 import os
@@ -32,7 +32,7 @@ from torch import nn
 
 from . import __version__
 from .context import TimeContext
-from .data import Features, RatingDataset, RatingDL, RatingScale, _trained_rows, hold_out, match_ids
+from .data import Features, RatingDataset, RatingDL, RatingScale, _trained_rows, hold_out
 from .evaluation import Predictions, predict
 from .fit import fit, one_thread
 from .fitted import FittedHead, Gaussian, WithHead, outputs
@@ -40,6 +40,7 @@ from .foldin import fold_in
 from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from .models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
                                  ImplicitMF, OrdinalMF, OrdinalNN, RatingModel)
+from .ratings import as_frame, match_ids
 from .recommendation import factors, _rows_of_ids, top_n
 from .registry import entry_of
 from .runs import fingerprint, _named_errors
@@ -201,7 +202,7 @@ def _read_ids(d):
     if isinstance(d['type'], str): return [_ID_TYPES[d['type']](o) for o in d['values']]
     return [_ID_TYPES[t](o) for t, o in zip(d['type'], d['values'])]
 
-# %% ../nbs/19_saved.ipynb #72858951
+# %% ../nbs/19_saved.ipynb #1ea5c4b7
 class Recommender:
     "A trained model with everything that queries need: ids, rating scale, training ratings, titles."
     def __init__(self,
@@ -240,8 +241,7 @@ class Recommender:
 
     def _frame(self, pairs):
         "Returns pairs with the column names of the training ratings. The names user and item are accepted, too."
-        if not isinstance(pairs, pd.DataFrame):
-            raise ValueError(f'pairs are a data frame with the columns {self._user} and {self._item}, not {type(pairs).__name__}')
+        pairs = as_frame(pairs)
         renamed = {o: c for o, c in (('user', self._user), ('item', self._item)) if c not in pairs}
         frame = pairs.reset_index(drop=True).rename(columns=renamed)
         for c in (self._user, self._item):
@@ -367,7 +367,7 @@ class Recommender:
         """Returns a `Recommender` for new users of the same model, see `foldin.fold_in`.
         A fitted head keeps its parameters for items and has none for the new users.
         Raises `ValueError` for ratings that cannot be used and for models of other packages."""
-        if isinstance(ratings, pd.DataFrame): ratings = self._frame(ratings)
+        if not isinstance(ratings, dict): ratings = self._frame(ratings)
         width, head = {}, self.head
         if isinstance(head, Gaussian): width = dict(width=head.width)
         if isinstance(head, FittedHead): width = dict(width=head.error)

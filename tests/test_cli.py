@@ -50,7 +50,7 @@ BAD_FILES = {
     'one level': ('user,item,rating\n1,2,3\n1,3,3\n', 'r.csv: all ratings are the same (3): there is nothing to predict'),
     'continuous': ('user,item,rating\n' + ''.join(f'{i},1,{i*.0137 % 1}\n' for i in range(300)), 'too many'),
     'too few': ('user,item,rating\n1,2,3\n1,3,4\n', 'too few'),
-    'ragged': ('user,item,rating\n1,2,3\n1,2,3,4,5,6\n', 'not a table'),
+    'ragged': ('user,item,rating\n1,2,3\n1,2,3,4,5,6\n', 'names 3 columns, but the rows have 6 fields'),
     'binary': ('\x00\x01\x02\x03', 'NUL bytes'),
     'a NUL in an id': ('user,item,rating\n1,2,3\n1,\x003,4\n', 'NUL bytes'),
 }
@@ -319,13 +319,13 @@ def test_compare_on_any_file(text, model, duplicates, data, tmp_path_factory):
 
 
 BAD_FOLDS = {'ua': (7, 'fold ua of these 7 ratings has no training rows'), '1': (2, 'fold 1 of these 2 ratings has no test rows'),
-             'time': (9, "'2001-01-01' in column timestamp is not a time"), 'random:0': (4, 'too few')}
+             'time': (9, "'1/1/2001' in column timestamp is not a time"), 'random:0': (4, 'too few')}
 
 
 @pytest.mark.parametrize('fold', BAD_FOLDS)
 def test_a_fold_that_cannot_be_is_refused_before_any_training(fold, tmp_path):
     n, words = BAD_FOLDS[fold]
-    (tmp_path/'r.csv').write_text('user,item,rating,timestamp\n' + ''.join(f'{i},1,{i % 5 + 1},2001-01-0{i + 1}\n' for i in range(n)))
+    (tmp_path/'r.csv').write_text('user,item,rating,timestamp\n' + ''.join(f'{i},1,{i % 5 + 1},{i + 1}/1/2001\n' for i in range(n)))
     assert words in refused('compare', '--data', tmp_path/'r.csv', '--models', 'dot', '--folds', fold, '--out', tmp_path/'out')
     assert not (tmp_path/'out').exists()
 
@@ -583,7 +583,7 @@ def test_processes_of_compare_end_with_it(number, status, says, tmp_path):
 
 def test_ids_are_matched_as_they_are_written(tmp_path):
     "Text, whole numbers, numbers with a point: on the command line all are text."
-    for name, ids, user, item in (('text', lambda i: f'ü {i}', 'ü 3', 'ü 5'), ('points', lambda i: i + .5, '3.5', '5.50'), ('whole', int, '3', '5')):
+    for name, ids, user, item in (('text', lambda i: f'ü {i}', 'ü 3', 'ü 5'), ('points', lambda i: i + .5, '3.5', '5.5'), ('whole', int, '3', '5')):
         file = own_ratings(tmp_path, f'{name}.csv', ids)
         assert not run('train', '--model', 'dot', '--data', file, '--epochs', 1, '--out', tmp_path/name)[0]
         assert json.loads(run('similar', '--model', tmp_path/name, '--item', item, '--json')[1])
@@ -600,7 +600,7 @@ BAD_QUESTIONS = {
     'somebody and user': (['recommend', '--model', 'dot', '--user', '3', '--ratings', 'r.csv'], '--ratings FILE'),
     'no such ratings': (['recommend', '--model', 'dot', '--ratings', 'none.csv'], 'none.csv: there is no such file'),
     'nothing known': (['recommend', '--model', 'dot', '--ratings', 'other.csv'], 'other.csv: the model knows none of these items'),
-    'no column': (['recommend', '--model', 'dot', '--ratings', 'films.csv'], "films.csv: no column 'item', only film, rating"),
+    'no column': (['recommend', '--model', 'dot', '--ratings', 'films.csv'], "films.csv: no column 'item' for item: name one of film, rating"),
     'an item twice': (['recommend', '--model', 'dot', '--ratings', 'r.csv'], 'repeat'), 'off the scale': (['recommend', '--model', 'dot', '--ratings', 'seven.csv'], 'rating 7 is not on the scale'),
     'no user': (['recommend', '--model', 'dot'], '--user ID'), 'user and all': (['recommend', '--model', 'dot', '--user', '3', '--all'], '--user ID'),
     'all to nowhere': (['recommend', '--model', 'dot', '--all'], '--out lists.csv'), 'json file': (['recommend', '--model', 'dot', '--user', '3', '--json', '--out', 'x.csv'], 'leave one'),

@@ -18,7 +18,7 @@ from forked import own_environment
 ROOT = Path(__file__).parent.parent
 PACKAGE = 'movielens_ce'
 # Nothing imports what stands to its right.
-FLOW = ('movielens data splits context scores heads models losses training metrics fitted evaluation registry runs fit tune comparison '
+FLOW = ('movielens ratings data splits context scores heads models losses training metrics fitted evaluation registry runs fit tune comparison '
         'statistics plots recommendation ranking foldin saved cli').split()
 
 
