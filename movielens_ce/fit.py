@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['Fitted', 'one_thread', 'train', 'out_of_fold', 'fit_heads', 'fit']
 
-# %% ../nbs/12a_fit.ipynb #0cbb9606
+# %% ../nbs/12a_fit.ipynb #cf6b8b3d
 import random
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -65,9 +66,9 @@ class Fitted:
         "Its predicted ratings for the other rows of the split, as they are and with ids hidden."
         return held_out(self.rating_model, self.dls.valid)
 
-# %% ../nbs/12a_fit.ipynb #3793b686
+# %% ../nbs/12a_fit.ipynb #ea5b1b7d
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator: # A context in which torch computes on one thread
     "Computes on one thread, so that results can be repeated. Numbers too small for full precision count as 0: they are slow and say nothing."
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -6,7 +6,7 @@
 __all__ = ['AXES', 'SPACES', 'MOVED_BY', 'AFTER', 'MODELS', 'DEFAULT_MODELS', 'LARGE_FROM', 'SEARCHED_ON', 'LARGE', 'Span',
            'Choice', 'Entry', 'gaussian_head', 'user_width_head', 'cuts_head', 'grid_entry', 'known_models', 'entry_of']
 
-# %% ../nbs/11_registry.ipynb #d9888017
+# %% ../nbs/11_registry.ipynb #4d3358c5
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ import torch
 from fastai.collab import collab_learner
 
 from .context import TimeContext
-from .fitted import fit_cuts, fit_user_widths
+from .fitted import FittedHead, Gaussian, fit_cuts, fit_user_widths
 from .heads import CumulativeLogit, level_shares
 from .losses import hl_gauss, ranked_probability
 from .models import CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, ImplicitMF, OrdinalMF, OrdinalNN
@@ -115,18 +115,18 @@ class Entry:
         "Builds the model for `dls`."
         return self.build(dls, **self.options)
 
-# %% ../nbs/11_registry.ipynb #347b9dc3
+# %% ../nbs/11_registry.ipynb #c60084d8
 def gaussian_head(
     held, # `HeldOut` predictions of the training rows
     dls, # The loaders of the model
-): # A `Gaussian`
+) -> Gaussian: # Fitted to these predictions
     "One width for everybody."
     return held.gaussian(dls.scale)
 
 def user_width_head(
     held, # `HeldOut` predictions of the training rows
     dls, # The loaders of the model
-): # A `FittedHead`
+) -> FittedHead: # Fitted to these predictions
     "A width for each user."
     return fit_user_widths(held, dls.scale, dls.n_users)
 
@@ -134,7 +134,7 @@ def cuts_head(
     held, # `HeldOut` predictions of the training rows
     dls, # The loaders of the model
     moved_by:tuple=('user', 'item'), # Which ids have offsets of the cuts
-): # A `FittedHead`
+) -> FittedHead: # Fitted to these predictions
     "Cuts of a cumulative logit."
     return fit_cuts(held, dls.scale, (dls.n_users, dls.n_items), moved_by)
 

@@ -202,7 +202,7 @@ def _read_ids(d):
     if isinstance(d['type'], str): return [_ID_TYPES[d['type']](o) for o in d['values']]
     return [_ID_TYPES[t](o) for t, o in zip(d['type'], d['values'])]
 
-# %% ../nbs/19_saved.ipynb #1ea5c4b7
+# %% ../nbs/19_saved.ipynb #b05bf522
 class Recommender:
     "A trained model with everything that queries need: ids, rating scale, training ratings, titles."
     def __init__(self,
@@ -282,6 +282,7 @@ class Recommender:
     ) -> pd.DataFrame: # With the index of `pairs`: user, item, title if known, rating (the mean), most_likely, and p_1 … for each level
         """Predicts the expected rating, the most likely rating and the probability of each level, for each pair.
         Unknown ids get row 0."""
+        pairs = as_frame(pairs)
         frame = self._frame(pairs).drop(columns=self.dls.train_ds.rating_name, errors='ignore')
         pred = self.predictions(frame)
         out = pd.DataFrame(dict(user=frame[self._user], item=frame[self._item], rating=pred.point('mean'),

@@ -43,7 +43,7 @@ def test_from_training_to_lists(name, made_up):
                      user_features=pd.DataFrame(dict(age=[20, 30, 40]), index=[100, 101, 999]) if name == 'dot' else None)
     torch.manual_seed(0)
     model = entry.make(dls)
-    fit_one_cycle(model, dls, n_epoch=1, lr_max=.02, loss_func=entry.loss, seed=0, progress=False)
+    fit_one_cycle(model, dls, n_epoch=1, lr_max=.02, loss_func=entry.loss_func, seed=0, progress=False)
     head = fit_gaussian(model, dls.valid) if entry.target == 'rating' else None
     assert np.isfinite(list(score(predict(model, dls.valid, head)).values())).all()
     learn = Learner(dls, model, metrics=[as_metric(metrics.rmse)])

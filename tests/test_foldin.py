@@ -23,7 +23,7 @@ def trained(name, ratings, n_epoch=4):
     torch.manual_seed(0)
     dls = rating_dls(ratings, random_split(0, ratings), target=entry.target, bs=16, device='cpu', context=entry.context)
     model = entry.make(dls)
-    fit_one_cycle(model, dls, n_epoch, .02, loss_func=entry.loss, seed=0, progress=False)
+    fit_one_cycle(model, dls, n_epoch, .02, loss_func=entry.loss_func, seed=0, progress=False)
     return model, dls
 
 
@@ -130,6 +130,8 @@ def test_any_ids(rows):
         with pytest.raises(ValueError, match='knows none of these items'): fold_in(model, dls, frame, width=1.)
         return
     try: new, new_dls = fold_in(model, dls, frame, width=1.)
-    except ValueError as e: return 'repeat' in str(e)                              # 1000 and '1000'
+    except ValueError as e:
+        assert 'repeat' in str(e)                                                  # 1000 and '1000'
+        return
     assert len(new_dls.classes['user']) - 1 == len(set(frame.user)) == new_user_dls(frame, dls).n_users - 1
     assert np.isfinite(mean_of(new, new_dls, frame)).all()
