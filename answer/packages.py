@@ -73,11 +73,31 @@ def one_hot(codes, n):
     return sp.csr_matrix((np.ones(known.sum()), (np.flatnonzero(known), codes[known])), shape=(len(codes), n))
 
 
+def by_ids(train):
+    "(`frame -> what myFM is told of its rows`, user and item alone; sizes of the groups of columns)."
+    index = {c: pd.Index(np.unique(train[c])) for c in ('user', 'item')}
+    def design(frame): return sp.hstack([one_hot(i.get_indexer(frame[c]), len(i)) for c, i in index.items()]).tocsr()
+    return design, [len(i) for i in index.values()]
+
+
+def myfm_regression(rank=10, n_iter=300, seed=0):
+    "myFM's regression on ids alone."
+    def run(train, test):
+        import myfm
+        start = time.perf_counter()
+        design, sizes = by_ids(train)
+        with contextlib.redirect_stderr(io.StringIO()):
+            model = myfm.MyFMRegressor(rank=rank, random_seed=seed)
+            model.fit(X=design(train), y=train.rating.to_numpy(float), n_iter=n_iter, group_shapes=sizes)
+        seconds = time.perf_counter() - start
+        return seconds, model.predict(design(test))
+    return run
+
+
 def myfm_chain(train, test, scale, rank, lengths, burn_in=5, seed=0):
     "Runs the chain of myFM's ordered probit on ids alone; yields (length, predictions for `test`, seconds) for each of `lengths`."
     import myfm
-    start, index = time.perf_counter(), {c: pd.Index(np.unique(train[c])) for c in ('user', 'item')}
-    def design(frame): return sp.hstack([one_hot(i.get_indexer(frame[c]), len(i)) for c, i in index.items()]).tocsr()
+    start, (design, sizes) = time.perf_counter(), by_ids(train)
     asked, total, found = design(test), np.zeros((len(test), scale.n_classes)), []
     def keep(i, fm, hyper, history):
         if i >= burn_in: total[:] += fm.oprobit_predict_proba(asked, [], 0)
@@ -85,7 +105,7 @@ def myfm_chain(train, test, scale, rank, lengths, burn_in=5, seed=0):
         return False, None
     with contextlib.redirect_stderr(io.StringIO()):
         myfm.MyFMOrderedProbit(rank=rank, random_seed=seed).fit(
-            X=design(train), y=scale.to_class(train.rating), n_iter=max(lengths), n_kept_samples=1, group_shapes=[len(i) for i in index.values()], callback=keep)
+            X=design(train), y=scale.to_class(train.rating), n_iter=max(lengths), n_kept_samples=1, group_shapes=sizes, callback=keep)
     return found
 
 

@@ -1,9 +1,13 @@
-"What the benchmarks share: alternating runs, medians with their spread, and the machine in the output."
+"What the benchmarks share: alternating runs, medians with their spread, processes of their own, and the machine in the output."
 import os
 import platform
+import re
 import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -15,46 +19,46 @@ RESULTS = Path(__file__).parent/'results'
 def processor():
     "The name of the processor."
     info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(':')[1].strip() for line in lines if line.startswith('model name')]
+    names = re.findall(r'model name\s*: (.*)', info.read_text()) if info.exists() else []
     return names[0] if names else platform.processor()
 
 
 def machine():
     "Versions and processor, as columns of a results file."
-    versions = {p: version(p) for p in ('torch', 'fastai', 'pandas', 'numpy')}
-    return dict(python=platform.python_version(), cpu=processor(), cores=os.cpu_count(),
-                threads=torch.get_num_threads(), **versions)
+    return dict(python=platform.python_version(), cpu=processor(), cores=os.cpu_count(), threads=torch.get_num_threads(),
+                **{p: version(p) for p in ('torch', 'fastai', 'pandas', 'numpy')})
 
 
-def alternate(contenders, n_runs=5, warm_up=True):
-    """What each contender returns, or its seconds where it returns None, `{name: [value, ...]}`.
+def timed(f, *args, **kwargs):
+    "A contender that calls `f` with these arguments and returns the seconds that it takes."
+    def run():
+        start = time.perf_counter()
+        f(*args, **kwargs)
+        return time.perf_counter() - start
+    return run
 
+
+def alternate(contenders, n_runs, warm_up=True):
+    """The seconds of each contender, `{name: [seconds, ...]}`; a contender is a function that returns its seconds.
     One run of each in turn, `n_runs` times, after one that is not counted."""
     if warm_up:
         for f in contenders.values(): f()
-    values = {name: [] for name in contenders}
+    seconds = {name: [] for name in contenders}
     for _ in range(n_runs):
-        for name, f in contenders.items():
-            start = time.perf_counter()
-            value = f()
-            values[name].append(time.perf_counter() - start if value is None else value)
-    return values
+        for name, f in contenders.items(): seconds[name].append(f())
+    return seconds
 
 
-def spread(seconds):
-    "Median and range of one contender's seconds, as columns."
-    return dict(median_s=np.median(seconds), min_s=min(seconds), max_s=max(seconds))
+def spread(seconds, count='runs'):
+    "A row for each contender: name, median, range and number of its seconds."
+    return pd.DataFrame([{'name': n, 'median_s': np.median(s), 'min_s': min(s), 'max_s': max(s), count: len(s)} for n, s in seconds.items()])
 
 
 def report(seconds, baseline, path):
     """Prints and writes medians, ranges, and how many times faster than `baseline` each contender is.
-
     The factor is median against median; there is none for a contender whose median is infinite."""
-    base = np.median(seconds[baseline])
-    def faster(s): return base/np.median(s) if np.isfinite(np.median(s)) else None
-    rows = [dict(name=n, **spread(s), runs=len(s), times_faster=faster(s)) for n, s in seconds.items()]
-    return write(pd.DataFrame(rows), path)
+    table, base = spread(seconds), np.median(seconds[baseline])
+    write(table.assign(times_faster=base/table.median_s.where(np.isfinite(table.median_s))), path)
 
 
 def write(table, path):
@@ -64,4 +68,14 @@ def write(table, path):
     print(', '.join(f'{k} {v}' for k, v in info.items()))
     path.parent.mkdir(exist_ok=True)
     table.assign(**info).to_csv(path, index=False)
-    return table
+
+
+def in_a_process(f, *args, env=None):
+    "What `f` returns in a fresh process with more environment variables `env`."
+    with patch.dict(os.environ, env or {}), ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+        return pool.submit(f, *args).result()
+
+
+def peak_gib():
+    "The largest memory of this process so far, in GiB. (`getrusage` would count what the parent process had before this one started.)"
+    return int(re.search(r'VmHWM:\s*(\d+)', Path('/proc/self/status').read_text())[1])/2**20
