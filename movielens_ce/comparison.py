@@ -6,7 +6,7 @@
 __all__ = ['SECONDS', 'SHOWN', 'Ratings', 'Job', 'run_job', 'as_entries', 'iter_runs', 'compare', 'columns', 'summary',
            'summary_markdown']
 
-# %% ../nbs/13_comparison.ipynb #09d681f6
+# %% ../nbs/13_comparison.ipynb #8ca99db5
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,12 +16,13 @@ import pandas as pd
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from . import __version__
+from .context import training_times
 from .data import RatingScale, hold_out
 from .evaluation import score
 from .fit import Fitted, fit_heads, one_thread
 from .metrics import METRICS, Metric
 from .registry import DEFAULT_MODELS, MODELS, Entry, entry_of
-from .runs import Run, entry_definition, fingerprint, kept_run, prepare_out, results_frame, save_run, write_results
+from .runs import Run, definition, entry_definition, fingerprint, kept_run, prepare_out, results_frame, run_key, save_run, write_results
 from .splits import inner_split, make_fold
 from .tune import best_entry, tune
 
@@ -82,7 +83,7 @@ def run_job(
         for run in runs: save_run(run, out)
     return runs
 
-# %% ../nbs/13_comparison.ipynb #1b09d346
+# %% ../nbs/13_comparison.ipynb #69b069af
 def _check_seeds(seeds):
     for s in seeds:
         if not 0 <= s < 2**31: raise ValueError(f'seeds must be 0 or more and below 2,147,483,648, not {s}')
@@ -98,20 +99,31 @@ def as_entries(
     return entries if n_epoch is None else {m: replace(e, n_epoch=n_epoch) for m, e in entries.items()}
 
 def _check(ratings, entries, splits):
-    "Raises `ValueError` for what would fail in training: a context that cannot be made, or too few rows for a head."
-    for make in {e.context for e in entries.values() if e.context and 'timestamp' in ratings.frame}: make(ratings.frame)
+    "Raises `ValueError` for what would fail in training: a time that is none, or too few rows for a head."
+    if 'timestamp' in ratings.frame and any(e.context for e in entries.values()): training_times(ratings.frame)
     if any(e.target == 'rating' for e in entries.values()):
         for train, _ in splits.values(): hold_out(train)
 
+def _watched(trained, kept):
+    "Yields the runs of several processes. Raises `ChildProcessError` if one of the processes was killed."
+    try: yield from trained
+    except TerminatedWorkerError:
+        raise ChildProcessError('a process was killed, perhaps because memory is short: use fewer processes (jobs=1, --jobs 1)'
+                                + kept*'; the finished runs are kept, so run the same again to go on') from None
+
 def _tuned(entries, ratings, folds, n_trials, by, trace, jobs):
-    "The entries with the best settings for each fold: fold -> name -> `Entry`. Those with the same `search` share one."
-    searched = {e.search or name: e for name, e in reversed(entries.items())}
+    """The entries with the best settings for each fold: fold -> name -> `Entry`. Those with the same `search` share one.
+    The trials of a file that the caller did not name say of which ratings and entry they are."""
+    searched, (file, named) = {e.search or name: e for name, e in reversed(entries.items())}, trace
     def search(k, fold, name):
+        entry = searched[name]
+        of = {} if named else dict(ratings=ratings.fingerprint, entry=entry_definition(entry), space=definition(entry.space))
         with one_thread():
-            return tune(searched[name], ratings.frame, inner_split(fold, ratings.frame), n_trials, seed=100*(k + 1), trace=trace,
-                        key=dict(fold=fold, search=name), scale=ratings.scale, **ratings.features)
+            return tune(entry, ratings.frame, inner_split(fold, ratings.frame), n_trials, seed=100*(k + 1), trace=file,
+                        key=dict(fold=fold, search=name, **of), scale=ratings.scale, **ratings.features)
     asked = [(k, fold, name) for k, fold in enumerate(folds) for name in searched]
-    trials = dict(zip(asked, joblib.Parallel(n_jobs=jobs)(joblib.delayed(search)(*o) for o in asked)))
+    found = joblib.Parallel(n_jobs=jobs, return_as='generator')(joblib.delayed(search)(*o) for o in asked)
+    trials = dict(zip(asked, _watched(found, file is not None)))
     return {fold: {name: best_entry(e, trials[k, fold, e.search or name], by) for name, e in entries.items()} for k, fold in enumerate(folds)}
 
 def _together(entries):
@@ -124,12 +136,17 @@ def _together(entries):
         group[name] = entry
     return [g for _, g in groups]
 
-def _watched(trained, kept):
-    "Yields the runs of several processes. Raises `ChildProcessError` if one of the processes was killed."
-    try: yield from trained
-    except TerminatedWorkerError:
-        raise ChildProcessError('a process was killed, perhaps because memory is short: use fewer processes (jobs=1, --jobs 1)'
-                                + kept*'; the finished runs are kept, so run the same again to go on') from None
+def _jobs(of_fold, splits, seeds, stack):
+    "Yields the jobs of a comparison."
+    for fold, entries in of_fold.items():
+        for group in _together(entries):
+            for together in [seeds] if stack else [(s,) for s in seeds]: yield Job(group, fold, splits[fold], together, stack)
+
+def _kept_of(job, ratings, out):
+    "The runs of a job that are kept in `out`, and the names of its entries that are to be trained."
+    if out is None: return [], list(job.entries)
+    runs = {m: [kept_run(out, e, ratings.fingerprint, m, job.fold, s, job.stacked) for s in job.seeds] for m, e in job.entries.items()}
+    return [r for of in runs.values() for r in of if r], [m for m, of in runs.items() if not all(of)]
 
 def iter_runs(
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
@@ -142,7 +159,7 @@ def iter_runs(
     stack:bool=False, # Whether to train the seeds of a model at once, see `fit`
     n_trials:int=0, # Trials of a search for each model, on the training rows of each fold; 0: no search
     by:str='rmse', # The criterion that chooses among them: 'rmse' or 'nll'
-    trace=None, # A csv file for these trials; None: `OUT/trials.csv`, if there is `out`
+    trace=None, # A csv file with trials of these entries, which is added to; None: `OUT/trials.csv`, if there is `out`
     **features, # `user_features` and `item_features` of `rating_dls`
 ) -> Iterator: # Pairs (`Run`, whether it was trained now), each as soon as it is available
     """Trains every model on every fold with every seed, or loads the run from `out`.
@@ -152,21 +169,19 @@ def iter_runs(
     splits = {f: make_fold(f, ratings) for f in dict.fromkeys(map(str, folds))}
     _check(shared, entries, splits)
     if out is not None: prepare_out(out)
-    trace = trace or (out and f'{out}/trials.csv')
-    of_fold = _tuned(entries, shared, list(splits), n_trials, by, trace, jobs) if n_trials else dict.fromkeys(splits, entries)
+    named = trace is not None
+    place = trace if named else out and f'{out}/trials.csv'
+    of_fold = _tuned(entries, shared, list(splits), n_trials, by, (place, named), jobs) if n_trials else dict.fromkeys(splits, entries)
     kept, todo = [], []
-    for fold, split in splits.items():
-        for group, of_seeds in itertools.product(_together(of_fold[fold]), [seeds] if stack else [(s,) for s in seeds]):
-            job = Job(group, fold, split, of_seeds, stack)
-            there = {} if out is None else {(m, s): kept_run(out, e, shared.fingerprint, m, fold, s, job.stacked) for m, e in group.items() for s in of_seeds}
-            kept += filter(None, there.values())
-            missing = {m: e for m, e in group.items() if not all(there.get((m, s)) for s in of_seeds)}
-            if missing: todo.append(replace(job, entries=missing))
+    for job in _jobs(of_fold, splits, seeds, stack):
+        runs, missing = _kept_of(job, shared, out)
+        kept += runs
+        if missing: todo.append(replace(job, entries={m: job.entries[m] for m in missing}))
     todo.sort(key=lambda job: not job.is_slow)
+    there = {run_key(run) for run in kept}
     parallel = joblib.Parallel(n_jobs=jobs, return_as='generator_unordered', pre_dispatch='n_jobs')
-    trained = itertools.chain.from_iterable(parallel(joblib.delayed(run_job)(job, shared, out) for job in todo))
-    again = {(r.row['model'], r.row['fold'], r.row['seed']) for r in kept}
-    new = ((run, True) for run in _watched(trained, out is not None) if (run.row['model'], run.row['fold'], run.row['seed']) not in again)
+    found = _watched(parallel(joblib.delayed(run_job)(job, shared, out) for job in todo), out is not None)
+    new = ((run, True) for runs in found for run in runs if run_key(run) not in there)
     return itertools.chain(((run, False) for run in kept), new)
 
 def compare(

@@ -6,7 +6,7 @@
 __all__ = ['cut_gaussian', 'Gaussian', 'outputs', 'fit_width', 'fit_gaussian', 'HeldOut', 'FittedHead', 'fit_cuts',
            'fit_user_widths', 'held_out', 'MeanRating', 'WithHead']
 
-# %% ../nbs/09_fitted.ipynb #af1c6266
+# %% ../nbs/09_fitted.ipynb #6a1dd65b
 import copy
 import math
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 from torch import nn
 from torch.func import functional_call
@@ -22,6 +22,7 @@ from torch.func import functional_call
 from .data import RatingScale
 from .heads import CumulativeLogit
 from .metrics import nll
+from .training import lbfgs
 
 # %% ../nbs/09_fitted.ipynb #c9f6cbb5
 def cut_gaussian(
@@ -101,7 +102,7 @@ def fit_gaussian(
     hidden = [dl.new(dl.dataset.hide(*columns)) for columns in ((0,), (1,), (0, 1))]
     return Gaussian(fit_width(model, dl), dl.scale, tuple(fit_width(model, d) for d in hidden))
 
-# %% ../nbs/09_fitted.ipynb #6dd9ed3e
+# %% ../nbs/09_fitted.ipynb #ce96e2f7
 @dataclass(frozen=True)
 class HeldOut:
     "Predicted and true ratings of rows that the model was not trained on."
@@ -260,16 +261,12 @@ def _maximise(module, z, x_cat, classes, penalty, n_steps):
     sizes, shapes = [p.numel() for p in parameters], [p.shape for p in parameters]
     units = _units(module, x_cat, penalty)
     def split(numbers):
-        free = torch.as_tensor(numbers, dtype=torch.float32)*units
-        return {n: p.view(s) for n, p, s in zip(names, free.split(sizes), shapes)}
-    def total(numbers):
-        free = torch.tensor(numbers, dtype=torch.float32, requires_grad=True)
+        return {n: p.view(s) for n, p, s in zip(names, (numbers*units).split(sizes), shapes)}
+    def value(free):
         parts = split(free)
         loss = F.nll_loss(functional_call(module, parts, (z, x_cat)), classes, reduction='sum')
-        loss = loss + penalty/2*sum((parts[n]**2).sum() for n in module.moved)
-        return loss.item(), torch.autograd.grad(loss, free)[0].cpu().double().numpy()
-    first = (torch.cat([p.detach().flatten() for p in parameters])/units).cpu().double().numpy()
-    with torch.enable_grad(): found = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
+        return loss + penalty/2*sum((parts[n]**2).sum() for n in module.moved)
+    found = lbfgs(value, torch.cat([p.detach().flatten() for p in parameters])/units, n_steps)
     module.load_state_dict({n: p.clone() for n, p in split(found).items()}, strict=False)
 
 def _fit(make, points, x_cat, y, scale, penalty, n_steps=100, start=None):

@@ -111,7 +111,7 @@ def quadratic_kappa(
     classes = range(s.n_classes)
     return float(cohen_kappa_score(s.to_class(pred), s.to_class(y), labels=classes, weights='quadratic'))
 
-# %% ../nbs/08_metrics.ipynb #2c2478cb
+# %% ../nbs/08_metrics.ipynb #14ea3c3c
 def _probs(probs, y, levels):
     "Checks and normalises the probabilities `[n, K]`; returns them and the classes `[n]`."
     s = _scale(levels)
@@ -131,6 +131,11 @@ def nll(
     probs, classes = _probs(probs, y, levels)
     return float(log_loss(classes, probs, labels=range(probs.shape[1])))
 
+def _rps_of_rows(probs, classes):
+    "The ranked probability score of each row."
+    happened = classes[:, None] <= np.arange(probs.shape[1] - 1)
+    return ((probs.cumsum(1)[:, :-1] - happened)**2).mean(axis=1)
+
 def rps(
     probs, # Probability of each level, `[n, K]`
     y, # True ratings, `[n]`
@@ -138,9 +143,7 @@ def rps(
 ) -> float: # 0 to 1
     """Ranked probability score (Epstein, 1969), $\\frac1{K-1}\\sum_{k<K}(F_k-[y\\le k])^2$.
     It is the mean squared distance between the predicted and the observed cumulative distribution."""
-    probs, classes = _probs(probs, y, levels)
-    happened = classes[:, None] <= np.arange(probs.shape[1] - 1)
-    return float(((probs.cumsum(1)[:, :-1] - happened)**2).mean())
+    return float(_rps_of_rows(*_probs(probs, y, levels)).mean())
 
 # %% ../nbs/08_metrics.ipynb #d16d90a1
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +203,7 @@ class Metric:
         if self.takes == 'list': raise ValueError(f'{self.name} needs lists: use rank_scores')
         return pred.point(self.decoder) if self.decoder else pred.probs
 
-# %% ../nbs/08_metrics.ipynb #e753d9cb
+# %% ../nbs/08_metrics.ipynb #529fd2a2
 def _squared(point, y, scale): return (point - y)**2
 def _right(point, y, scale): return np.isclose(point, y).astype(float)
 
@@ -208,9 +211,7 @@ def _row_nll(probs, y, scale):
     at = scale.to_class(y)
     return -np.log(np.maximum(probs[np.arange(len(at)), at], 1e-15))
 
-def _row_rps(probs, y, scale):
-    happened = scale.to_class(y)[:, None] <= np.arange(probs.shape[1] - 1)
-    return ((probs.cumsum(1)[:, :-1] - happened)**2).mean(axis=1)
+def _row_rps(probs, y, scale): return _rps_of_rows(probs, scale.to_class(y))
 
 METRICS = {m.name: m for m in (
     Metric(name='rmse', heading='RMSE', unit='rating', digits=4, greater_is_better=False,

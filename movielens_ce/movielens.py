@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ML100K_MD5', 'ML100K_GENRES', 'MOVIELENS', 'MovieLensSize', 'MovieLens', 'cache_dir', 'movielens_fault',
-           'movielens_size', 'ml100k_fault', 'find_movielens', 'find_ml100k', 'load_movielens', 'load_ml100k']
+           'movielens_size', 'find_movielens', 'load_movielens', 'load_ml100k']
 
 # %% ../nbs/00_movielens.ipynb #a58c0852
 import csv
@@ -111,7 +111,7 @@ def cache_dir() -> Path: # `$XDG_CACHE_HOME/movielens_ce`, or `~/.cache/movielen
         raise ValueError('there is no home folder to look for data in: name the data (--data PATH, or the environment variable '
                          'MOVIELENS_CE_DATA), or a folder for the cache (XDG_CACHE_HOME)') from None
 
-# %% ../nbs/00_movielens.ipynb #d1508700
+# %% ../nbs/00_movielens.ipynb #db627be9
 _BAD_ZIP = zipfile.BadZipFile, zlib.error, EOFError
 _CSV_HEADER = b'userId,movieId,rating,timestamp'
 
@@ -175,12 +175,6 @@ def movielens_size(
     except _BAD_ZIP as e: raise ValueError(f'{path}: the zip is damaged: {e}') from None
     if same := [s for s in found if MOVIELENS[s].n_ratings == n]: return same[0]
     raise ValueError(f'{path}: no published size has {n:,} ratings: name its folder after its size, such as ml-latest-small{own}')
-
-def ml100k_fault(
-    path, # A folder or a zip
-) -> str: # '' if `path` contains an intact copy of MovieLens-100K, else what is wrong
-    "Checks whether `path` contains MovieLens-100K. Returns a short description of what is wrong."
-    return movielens_fault(path, '100k')
 
 # %% ../nbs/00_movielens.ipynb #4d8e2515
 # Item ids below 3,953 that MovieLens-1M does not have
@@ -351,7 +345,7 @@ def _download(known, dest, say):
         say(f'{known.title}: cannot be fetched from {tried[-1]}')
     raise FileNotFoundError(f'{known.title} could not be fetched. Tried {"; ".join(tried)}. {_by_hand(known)}.')
 
-# %% ../nbs/00_movielens.ipynb #0d2a179f
+# %% ../nbs/00_movielens.ipynb #7d7043b9
 def _named(path, known):
     "The folder or zip of `known`: `path` itself or one inside it."
     path = Path(path)
@@ -404,14 +398,6 @@ def find_movielens(
     with FileLock(cache.parent/f'.{cache.name}.lock'):               # of two processes, the second uses what the first has fetched
         if movielens_fault(cache, size): _download(known, cache, say)
     return cache
-
-def find_ml100k(
-    path=None, # Folder or zip with u.data, u.item and u.user; None: `MOVIELENS_CE_DATA`, else the cache, else a download
-    download:bool=True, # Whether to download it if it is not found
-    say=_say, # Called with a line of text when a source fails or a damaged copy is found
-) -> Path: # A folder or a zip whose files were checked
-    "Finds MovieLens-100K, or downloads it. Raises the same errors as `find_movielens`."
-    return find_movielens('100k', path, download, say)
 
 # %% ../nbs/00_movielens.ipynb #1b12f403
 _OCCUPATIONS = ('other', 'academic/educator', 'artist', 'clerical/admin', 'college/grad student', 'customer service',

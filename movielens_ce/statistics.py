@@ -192,11 +192,10 @@ def pit(
     below = ((np.linspace(0, 1, n_bins + 1) - (high - width))/np.maximum(width, 1e-12)).clip(0, 1)
     return np.diff(below.mean(axis=0))
 
-# %% ../nbs/14_statistics.ipynb #769297ed
-def _level_scores(probs):
+# %% ../nbs/14_statistics.ipynb #457109e4
+def _level_scores(pred):
     "The ranked probability score that each row would have for each level as the true one, `[n, K]`."
-    cdf, steps = probs.cumsum(axis=1)[:, None, :-1], np.tri(probs.shape[1], probs.shape[1] - 1, -1)
-    return ((cdf - (1 - steps))**2).mean(axis=2)
+    return np.stack([METRICS['rps'].row_loss(pred.probs, np.full(len(pred), level), pred.scale) for level in pred.scale.levels], axis=1)
 
 def level_sets(
     held:Predictions, # Predictions for rows that are neither training rows nor in `pred`
@@ -210,8 +209,8 @@ def level_sets(
     n = len(held)
     rank = int(np.ceil((n + 1)*coverage))
     if rank > n: raise ValueError(f'{n} rows cannot promise a coverage of {coverage}')
-    own = np.take_along_axis(_level_scores(held.probs), held.scale.to_class(held.y)[:, None], axis=1)[:, 0]
-    return _level_scores(pred.probs) <= np.sort(own)[rank - 1]
+    own = np.take_along_axis(_level_scores(held), held.scale.to_class(held.y)[:, None], axis=1)[:, 0]
+    return _level_scores(pred) <= np.sort(own)[rank - 1]
 
 # %% ../nbs/14_statistics.ipynb #cec330d7
 def score_by(

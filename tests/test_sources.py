@@ -16,7 +16,7 @@ import pytest
 
 from movielens_ce import movielens
 from movielens_ce.data import load_ml100k
-from movielens_ce.movielens import MOVIELENS, find_ml100k, find_movielens, load_movielens, ml100k_fault, movielens_fault, movielens_size
+from movielens_ce.movielens import MOVIELENS, find_movielens, load_movielens, movielens_fault, movielens_size
 
 SOURCES = movielens._sources                           # the real ones
 
@@ -52,32 +52,32 @@ def interrupted(ml):
 def test_next_source_when_one_fails(ml, clean, monkeypatch):
     source(ml, monkeypatch, unreachable, good(ml))
     said = []
-    assert find_ml100k(say=said.append) == clean and not ml100k_fault(clean)
+    assert find_movielens('100k', say=said.append) == clean and not movielens_fault(clean, '100k')
     assert len(said) == 1 and 'no route to host' in said[0]
     source(ml, monkeypatch)
-    assert find_ml100k() == clean                                        # from the cache now
+    assert find_movielens('100k') == clean                                        # from the cache now
 
 
 def test_interrupted_download_leaves_nothing(ml, clean, monkeypatch):
     source(ml, monkeypatch, interrupted(ml))
-    with pytest.raises(FileNotFoundError, match='MD5 differs'): find_ml100k(say=lambda s: None)
+    with pytest.raises(FileNotFoundError, match='MD5 differs'): find_movielens('100k', say=lambda s: None)
     assert not clean.exists()
 
     def killed(known, tmp):
         interrupted(ml)(known, tmp)
         raise KeyboardInterrupt
     source(ml, monkeypatch, killed)
-    with pytest.raises(KeyboardInterrupt): find_ml100k(say=lambda s: None)
+    with pytest.raises(KeyboardInterrupt): find_movielens('100k', say=lambda s: None)
     assert not clean.exists()
 
 
 def test_corrupt_cache_is_named_and_fetched_again(ml, clean, monkeypatch):
     interrupted(ml)(None, clean.parent)
-    assert 'MD5' in ml100k_fault(clean)
+    assert 'MD5' in movielens_fault(clean, '100k')
     source(ml, monkeypatch, good(ml))
     said = []
-    find_ml100k(say=said.append)
-    assert str(clean) in said[0] and 'fetching it again' in said[0] and not ml100k_fault(clean)
+    find_movielens('100k', say=said.append)
+    assert str(clean) in said[0] and 'fetching it again' in said[0] and not movielens_fault(clean, '100k')
     assert [p.name for p in clean.parent.iterdir() if p.suffix != '.lock'] == ['ml-100k']        # nothing temporary is left
 
 
@@ -102,7 +102,7 @@ def test_named_folder_is_only_read(ml, clean, tmp_path, monkeypatch):
 
 def test_fastai_folder_is_used(ml, clean, tmp_path):
     shutil.copytree(ml.path, tmp_path/'fastai'/'ml-100k')
-    assert find_ml100k() == tmp_path/'fastai'/'ml-100k'
+    assert find_movielens('100k') == tmp_path/'fastai'/'ml-100k'
 
 
 def test_wheel_is_written_back_in_movielens_formats(tmp_path):

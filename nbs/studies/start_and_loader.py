@@ -2,12 +2,11 @@
 
 The dot product with squared error stands beside it. From the repository's root:
 
-    python -m answer.start_and_loader        half an hour and more
+    python nbs/studies/start_and_loader.py   half an hour and more
 
 Eight seeds of each, 24 of the two runs at the book's learning rate that started it, each seed with its own random
 80/20 split.
 """
-import argparse
 import time
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -26,7 +25,7 @@ from movielens_ce.plots import confusion
 from movielens_ce.training import fit_one_cycle
 
 N_FACTORS, WD, BS = 50, 0.1, 64
-RESULTS = Path(__file__).parent/'results'
+RESULTS = Path(__file__).parent.parent/'results'
 
 
 @dataclass(frozen=True)
@@ -135,8 +134,6 @@ def results(variants, ratings, seeds=range(8), say=print):
 
 
 if __name__ == '__main__':
-    argparse.ArgumentParser('python -m answer.start_and_loader', description=__doc__,
-                            formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
     ratings = load_ml100k().ratings
     table = pd.concat([results(VARIANTS, ratings), results(REPORTED, ratings, seeds=range(8, 24))])
