@@ -23,7 +23,7 @@ from .models import Ensemble, RatingModel
 from .ratings import load_ratings, match_ids
 from .training import _id_tables, _OneCycleAdam, _part
 
-# %% ../nbs/18_foldin.ipynb #a392ace0
+# %% ../nbs/18_foldin.ipynb #c72f400a
 def _as_frame(ratings, dls):
     """Returns new users' ratings as a checked frame with the column names of `dls`; `{item: rating}` is one user, 'new'.
     Warns of items that the model does not know. Raises `ValueError` if it knows none of them."""
@@ -35,7 +35,9 @@ def _as_frame(ratings, dls):
     else: names = dict(user=user, item=item, rating=dls.rating_name)
     frame = load_ratings(ratings, **names, scale=dls.scale)[['user', 'item', 'rating']]
     known = list(dls.classes[item][1:])
-    frame = load_ratings(frame.assign(item=match_ids(frame['item'], known)))          # 7 and '7' are one item
+    frame['item'] = match_ids(frame['item'], known)
+    if (twice := frame.duplicated(['user', 'item'])).any():                               # 7 and '7' are one item
+        raise ValueError(f'{twice.sum()} ratings repeat a (user, item) pair: keep one of each')
     unknown = int((~frame['item'].isin(known)).sum())
     if unknown == len(frame): raise ValueError(f'the model knows none of these items, only {len(known):,} others, such as {known[0]}')
     if unknown: warnings.warn(f'the model does not know {unknown} of {len(frame)} items', stacklevel=4)

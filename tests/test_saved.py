@@ -548,7 +548,7 @@ def test_ids_are_known_however_they_are_written(trained, made_up):
         assert (nobody == nobody[0]).all()
         with pytest.raises(ValueError, match='knows none of these items'): rec.fold_in({777: 5})
         for pairs in ({'user': 3}, [(1, 2)], made_up.user):
-            with pytest.raises(ValueError, match='give a data frame|no column'): rec.predict(pairs)
+            with pytest.raises(ValueError, match='give a data frame|the rows have 2 fields'): rec.predict(pairs)
     named = Recommender(trained['dot'].model, trained['dot'].dls, trained['dot'].head, titles={'1003': 'Film'})
     assert named.titles == {1003: 'Film'}
 
