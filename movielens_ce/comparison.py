@@ -26,7 +26,7 @@ from .runs import Run, definition, entry_definition, fingerprint, kept_run, prep
 from .splits import inner_split, make_fold
 from .tune import best_entry, tune
 
-# %% ../nbs/13_comparison.ipynb #c95bfe8b
+# %% ../nbs/13_comparison.ipynb #8f13e656
 @dataclass(frozen=True)
 class Ratings:
     "What all jobs of a comparison share."
@@ -43,6 +43,7 @@ class Ratings:
         "Describes ratings. Raises `ValueError` for ratings without a scale."
         return cls(frame, RatingScale.from_ratings(frame.rating), fingerprint(frame), {k: v for k, v in features.items() if v is not None})
 
+# %% ../nbs/13_comparison.ipynb #f863beda
 @dataclass(frozen=True)
 class Job:
     "One training of a comparison."
@@ -63,6 +64,7 @@ class Job:
         entry = next(iter(self.entries.values()))
         return entry.trainer != 'loop' or entry.n_members > 1 or self.stack
 
+# %% ../nbs/13_comparison.ipynb #9b1d9d78
 def _run_of(job, ratings, name, fitted):
     "A `Run` of a fitted entry."
     entry, pred = job.entries[name], fitted.predict()
@@ -83,7 +85,7 @@ def run_job(
         for run in runs: save_run(run, out)
     return runs
 
-# %% ../nbs/13_comparison.ipynb #69b069af
+# %% ../nbs/13_comparison.ipynb #8fb08cd6
 def _check_seeds(seeds):
     for s in seeds:
         if not 0 <= s < 2**31: raise ValueError(f'seeds must be 0 or more and below 2,147,483,648, not {s}')
@@ -104,6 +106,7 @@ def _check(ratings, entries, splits):
     if any(e.target == 'rating' for e in entries.values()):
         for train, _ in splits.values(): hold_out(train)
 
+# %% ../nbs/13_comparison.ipynb #fbd18b20
 def _watched(trained, kept):
     "Yields the runs of several processes. Raises `ChildProcessError` if one of the processes was killed."
     try: yield from trained
@@ -126,8 +129,9 @@ def _tuned(entries, ratings, folds, n_trials, by, trace, jobs):
     trials = dict(zip(asked, _watched(found, file is not None)))
     return {fold: {name: best_entry(e, trials[k, fold, e.search or name], by) for name, e in entries.items()} for k, fold in enumerate(folds)}
 
+# %% ../nbs/13_comparison.ipynb #b8749012
 def _together(entries):
-    "Groups of entries that are trained once. A head that needs a second copy of the model shares no work, so its entry stays alone."
+    "Groups of entries that are trained once. A head that needs a second copy of the model stays alone."
     groups = []
     for name, entry in entries.items():
         base = name if entry.target == 'rating' and entry.fit_head is None else replace(entry, fit_head=None).anonymous
@@ -148,6 +152,7 @@ def _kept_of(job, ratings, out):
     runs = {m: [kept_run(out, e, ratings.fingerprint, m, job.fold, s, job.stacked) for s in job.seeds] for m, e in job.entries.items()}
     return [r for of in runs.values() for r in of if r], [m for m, of in runs.items() if not all(of)]
 
+# %% ../nbs/13_comparison.ipynb #1c2367a3
 def iter_runs(
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
     models=DEFAULT_MODELS, # Names of `MODELS`, or a dict of name -> `Entry`
@@ -184,6 +189,7 @@ def iter_runs(
     new = ((run, True) for runs in found for run in runs if run_key(run) not in there)
     return itertools.chain(((run, False) for run in kept), new)
 
+# %% ../nbs/13_comparison.ipynb #e8ee1c8a
 def compare(
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
     models=DEFAULT_MODELS, # Names of `MODELS`, or a dict of name -> `Entry`

@@ -66,10 +66,11 @@ class Fitted:
         "Its predicted ratings for the other rows of the split, as they are and with ids hidden."
         return held_out(self.rating_model, self.dls.valid)
 
-# %% ../nbs/12a_fit.ipynb #ea5b1b7d
+# %% ../nbs/12a_fit.ipynb #539ec518
 @contextmanager
 def one_thread() -> Iterator: # A context in which torch computes on one thread
-    "Computes on one thread, so that results can be repeated. Numbers too small for full precision count as 0: they are slow and say nothing."
+    """Computes on one thread, so that results can be repeated.
+    Numbers too small for full precision count as 0: they are slow and say nothing."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -78,6 +79,7 @@ def one_thread() -> Iterator: # A context in which torch computes on one thread
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
 
+# %% ../nbs/12a_fit.ipynb #87324dbd
 def _as_rows(ratings, dls):
     "Ratings with our row numbers as ids. If ids were text, fastai's loaders would also make rows for the ids of test rows."
     rows = {c: pd.Index(list(dls.classes[c][1:])).get_indexer(ratings[c]) + 1 for c in ('user', 'item')}
@@ -109,6 +111,7 @@ def _fit_fastai(entry, ratings, splits, dls, seed):
     if entry.trainer == 'fastai': dls = _their_dls(_as_rows(ratings, dls), splits, entry.bs)
     return model, _fit_learner(model, dls, entry)
 
+# %% ../nbs/12a_fit.ipynb #4dc10e44
 def _fit_stack(entry, dls, seeds, valid_every=1):
     "Trains a model for each seed, all at once. Returns (trained models, history of all)."
     models = []
@@ -132,6 +135,7 @@ def _fit_loop(entry, dls, seed):
     members, history = _fit_stack(entry, dls, seeds, valid_every=5)
     return Ensemble(members, entry.target), history.groupby('epoch', as_index=False).mean().drop(columns='member')
 
+# %% ../nbs/12a_fit.ipynb #ec6999be
 def train(
     entry:Entry, # What to train
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
@@ -161,7 +165,7 @@ def train(
         fits.append(Fitted(entry, model.eval(), dls, seed, history, before + time.perf_counter() - start))
     return fits
 
-# %% ../nbs/12a_fit.ipynb #3322dac5
+# %% ../nbs/12a_fit.ipynb #b82bec08
 def out_of_fold(
     entry:Entry, # What to train
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
@@ -178,9 +182,12 @@ def out_of_fold(
         fits = train(entry, ratings, (np.setdiff1d(rows, part), part), seeds, dls.scale, stack, **features)
         for held, fitted in zip(parts, fits): held.append(fitted.held_out())
     x_cat, y = dls.train_ds.of(ratings.iloc[order]).tensors[0].numpy(), ratings.rating.to_numpy(float)[order]
-    def joined(held): return HeldOut(np.concatenate([h.points for h in held]), x_cat, y, tuple(map(np.concatenate, zip(*(h.hidden for h in held)))))
+    def joined(held):
+        hidden = zip(*(h.hidden for h in held))
+        return HeldOut(np.concatenate([h.points for h in held]), x_cat, y, tuple(map(np.concatenate, hidden)))
     return [joined(held) for held in parts]
 
+# %% ../nbs/12a_fit.ipynb #663ba58b
 def _gaussian_of_twin(entry, ratings, rows, dls, seed, **features):
     "A Gaussian, fitted with a second copy of the model that is trained without a tenth of the training rows."
     twin, = train(replace(entry, trainer='loop'), ratings, hold_out(rows, 0.1, seed), (seed,), dls.scale, **features)
@@ -220,6 +227,7 @@ def fit_heads(
     fits = train(first, ratings, splits, seeds, scale, stack, **features)
     return dict(_with_heads(entries, fits, ratings, splits[0], stack, **features))
 
+# %% ../nbs/12a_fit.ipynb #f8d9aa41
 def fit(
     entry:Entry, # What to fit
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
@@ -230,7 +238,8 @@ def fit(
     **features, # `user_features` and `item_features` of `rating_dls`, for an entry that is told columns
 ) -> list: # A `Fitted` for each seed
     """Trains an entry and fits its head, on the CPU.
-    A model of classes has its own probabilities. Otherwise, if the entry has a `fit_head`, it is fitted to `out_of_fold` predictions;
-    a model of ratings without one gets a Gaussian from a second copy that is trained without a tenth of the training rows.
+    A model of classes has its own probabilities. If the entry has a `fit_head`, it is fitted to `out_of_fold`
+    predictions. A model of ratings without one gets a Gaussian from a second copy, which is trained without a tenth
+    of the training rows.
     `seconds` include the out-of-fold trainings, but not that copy."""
     return fit_heads({'': entry}, ratings, splits, seeds, scale, stack, **features)['']

@@ -20,12 +20,13 @@ from .metrics import nll, rmse
 from .registry import Entry, Span
 from .runs import add_rows, read_rows
 
-# %% ../nbs/12b_tune.ipynb #0c4beef8
+# %% ../nbs/12b_tune.ipynb #10200e8e
 def with_settings(
     entry:Entry, # An entry
     settings:dict, # Name of a setting -> value
 ) -> Entry: # With these settings
-    "Changes settings of an entry by their names in a search space. Raises `ValueError` for a name that an entry does not have."
+    """Changes settings of an entry by their names in a search space.
+    Raises `ValueError` for a name that an entry does not have."""
     for name, value in settings.items():
         field, _, key = name.partition('.')
         if field not in {f.name for f in fields(Entry)}: raise ValueError(f'an entry has no setting {name!r}')
@@ -41,7 +42,7 @@ def settings_of(
     return {name: getattr(entry, field)[key] if key else getattr(entry, field) for name, (field, _, key) in parts.items()
             if not key or key in getattr(entry, field)}
 
-# %% ../nbs/12b_tune.ipynb #2ea94a81
+# %% ../nbs/12b_tune.ipynb #3b65f6a0
 WORST = 10.
 
 def _drawn(trial, name, values):
@@ -66,9 +67,10 @@ def held_out_scores(
         got = dict(rmse=rmse(points, y), nll=nll(Gaussian.fit(points, y, fitted.dls.scale).probs(points), y, fitted.dls.scale))
     return {m: min(got[m], WORST) for m in ('rmse', 'nll')} | dict(seconds=fitted.seconds)
 
+# %% ../nbs/12b_tune.ipynb #5f160eba
 def _study(entry, space, criteria, trials, seed, n_startup):
     "An Optuna study that knows the trials that are there."
-    with warnings.catch_warnings(action='ignore'): import optuna           # not needed by those who do not search; its bars want widgets
+    with warnings.catch_warnings(action='ignore'): import optuna           # only for a search; its bars want widgets
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed + len(trials), n_startup_trials=n_startup)
     study = optuna.create_study(sampler=sampler, directions=['minimize']*len(criteria))
@@ -117,6 +119,7 @@ def tune(
     study.optimize(objective, n_trials=n_trials - len(trials))
     return pd.DataFrame(rows)
 
+# %% ../nbs/12b_tune.ipynb #c3be4bfd
 def best_entry(
     entry:Entry, # The entry that was searched
     trials:pd.DataFrame, # Its trials, see `tune`
