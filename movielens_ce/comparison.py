@@ -106,7 +106,7 @@ def _check(ratings, entries, splits):
     if any(e.target == 'rating' for e in entries.values()):
         for train, _ in splits.values(): hold_out(train)
 
-# %% ../nbs/13_comparison.ipynb #fbd18b20
+# %% ../nbs/13_comparison.ipynb #5f2a6742
 def _watched(trained, kept):
     "Yields the runs of several processes. Raises `ChildProcessError` if one of the processes was killed."
     try: yield from trained
@@ -120,7 +120,7 @@ def _tuned(entries, ratings, folds, n_trials, by, trace, jobs):
     searched, (file, named) = {e.search or name: e for name, e in reversed(entries.items())}, trace
     def search(k, fold, name):
         entry = searched[name]
-        of = {} if named else dict(ratings=ratings.fingerprint, entry=entry_definition(entry), space=definition(entry.space))
+        of = {} if named else dict(of='/'.join((ratings.fingerprint, entry_definition(entry), definition(entry.space))))
         with one_thread():
             return tune(entry, ratings.frame, inner_split(fold, ratings.frame), n_trials, seed=100*(k + 1), trace=file,
                         key=dict(fold=fold, search=name, **of), scale=ratings.scale, **ratings.features)
