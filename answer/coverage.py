@@ -8,9 +8,9 @@ import pandas as pd
 
 from answer.plan import FOLDS, SEEDS
 from answer.tables import write
-from movielens_ce.data import load_ml100k
-from movielens_ce.splits import make_fold
-from movielens_ce.statistics import CrossedLosses
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.splits import make_fold
+from movielens_ce.scoring.intervals import CrossedLosses
 
 OVER = {'users': ('user',), 'users, items': ('user', 'item'), 'users, items, folds, seeds': ('user', 'item', 'fold', 'seed')}
 NOISE = .5                                                     # of a row, in nats

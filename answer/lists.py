@@ -1,6 +1,6 @@
 """The library's page *Ranking*: how good the lists of each searched model are, and those of two baselines. u1 to u5, one seed.
 
-ranking.csv has a row for each fold, model and order of its list. The metrics of `movielens_ce.ranking` are means over users.
+ranking.csv has a row for each fold, model and order of its list. The metrics of `movielens_ce.use.ranking` are means over users.
 
 by          the order: 'mean' is the expected rating, 'top' the probability of the highest one
 low, high   the 95 % interval of nDCG over users, mean ± 1.96 standard errors
@@ -14,13 +14,14 @@ import pandas as pd
 
 from answer.plan import FOLDS
 from answer.tables import write
-from movielens_ce.data import load_ml100k, rating_dls
-from movielens_ce.evaluation import predict
-from movielens_ce.fit import one_thread, train
-from movielens_ce.metrics import METRICS
-from movielens_ce.ranking import mean_rating, popularity, rank_users
-from movielens_ce.registry import MODELS
-from movielens_ce.splits import make_fold
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.compare.fit import one_thread, train
+from movielens_ce.scoring.metrics import METRICS
+from movielens_ce.use.ranking import mean_rating, popularity, rank_users
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.data.splits import make_fold
 
 SEARCHED = tuple(m for m, e in MODELS.items() if e.source == 'searched')
 

@@ -22,17 +22,17 @@ from answer.arms import described, with_words
 from answer.people import baseline, biases
 from answer.settings import FOLDER, rows_1m
 from answer.tables import RESULTS, columns_of, scores_of, write
-from movielens_ce.comparison import iter_runs
-from movielens_ce.context import TimeContext
-from movielens_ce.data import rating_dls
-from movielens_ce.fit import fit, one_thread
-from movielens_ce.losses import mse
-from movielens_ce.movielens import load_movielens
-from movielens_ce.registry import MODELS, SEARCHED_ON, entry_of
-from movielens_ce.runs import add_rows, load_run, read_rows, run_path
-from movielens_ce.splits import make_fold
-from movielens_ce.statistics import CrossedLosses, adaptive_calibration_error, intervals
-from movielens_ce.tune import best_entry, held_out_scores
+from movielens_ce.compare.experiment import iter_runs
+from movielens_ce.data.context import TimeContext
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.compare.fit import fit, one_thread
+from movielens_ce.training.losses import mse
+from movielens_ce.data.movielens import load_movielens
+from movielens_ce.compare.entries import MODELS, SEARCHED_ON, entry_of
+from movielens_ce.compare.runs import add_rows, load_run, read_rows, run_path
+from movielens_ce.data.splits import make_fold
+from movielens_ce.scoring.intervals import CrossedLosses, adaptive_calibration_error, intervals
+from movielens_ce.compare.tune import best_entry, held_out_scores
 
 FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']        # all rows on the first, `EVERYWHERE` on each
 EVERYWHERE = 'biases', 'dot', 'dot_fitted', 'dot_ordinal', 'ordinal_ids', 'ordinal', 'ordinal, earlier'

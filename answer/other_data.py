@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from answer.tables import RESULTS, scores_of
-from movielens_ce.data import hold_out
-from movielens_ce.fit import fit, one_thread
-from movielens_ce.registry import MODELS
-from movielens_ce.runs import add_rows, read_rows
-from movielens_ce.tune import best_entry, tune
+from movielens_ce.data.loaders import hold_out
+from movielens_ce.compare.fit import fit, one_thread
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.runs import add_rows, read_rows
+from movielens_ce.compare.tune import best_entry, tune
 
 TABLE, TRIALS, N_TRIALS = RESULTS/'other_data.csv', RESULTS.parent.parent/'answer/results/tuning-other.csv', 24
 SEARCHED = dict(dot='dot', dot_fitted='dot', dot_ordinal='dot_ordinal', implicit='implicit', implicit_fitted='implicit', ordinal_ids='ordinal_ids')     # a model -> whose search it uses

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from movielens_ce.evaluation import Predictions
+from movielens_ce.scoring.predictions import Predictions
 
 
 def surprise(make):

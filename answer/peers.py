@@ -16,14 +16,16 @@ import numpy as np
 
 from answer.plan import FOLDS, LADDER, N_TRIALS
 from answer.tables import RESULTS, columns_of, scores_of
-from movielens_ce.data import RatingScale, load_ml100k, rating_dls
-from movielens_ce.evaluation import Predictions
-from movielens_ce.fit import one_thread
-from movielens_ce.fitted import HeldOut, fit_cuts
-from movielens_ce.metrics import rmse
-from movielens_ce.registry import grid_entry
-from movielens_ce.runs import add_rows, read_rows
-from movielens_ce.splits import inner_split, make_fold
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.ratings import RatingScale
+from movielens_ce.scoring.predictions import Predictions
+from movielens_ce.compare.fit import one_thread
+from movielens_ce.scoring.posthoc import HeldOut, fit_cuts
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.compare.entries import grid_entry
+from movielens_ce.compare.runs import add_rows, read_rows
+from movielens_ce.data.splits import inner_split, make_fold
 
 TRIALS, PEERS, TOLD = RESULTS.parent.parent/'answer/results/peer_search.csv', RESULTS/'peers.csv', RESULTS/'peers_told.csv'
 MYFM, RANKS, LENGTHS, N_PARTS, SEED = 'myFM ordered probit', (4, 8, 16, 32), (50, 100, 200, 300), 5, 0

@@ -18,15 +18,17 @@ import torch
 
 from answer.plan import FOLDS
 from answer.tables import columns_of, scores_of, write
-from movielens_ce.data import RatingScale, hold_out, load_ml100k
-from movielens_ce.evaluation import Predictions, predict
-from movielens_ce.fit import fit, one_thread, train
-from movielens_ce.fitted import Gaussian
-from movielens_ce.foldin import fold_in
-from movielens_ce.models import Ensemble
-from movielens_ce.registry import MODELS
-from movielens_ce.splits import make_fold
-from movielens_ce.training import _id_tables
+from movielens_ce.data.loaders import hold_out
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.ratings import RatingScale
+from movielens_ce.scoring.predictions import Predictions, predict
+from movielens_ce.compare.fit import fit, one_thread, train
+from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.use.foldin import fold_in
+from movielens_ce.models.models import Ensemble
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.data.splits import make_fold
+from movielens_ce.training.loop import _id_tables
 
 METRICS = 'rmse', 'accuracy', 'nll'
 SEARCHED = [m for m, e in MODELS.items() if e.source == 'searched']

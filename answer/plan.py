@@ -2,7 +2,7 @@
 governs. The scripts that make and analyse them import it, and the study *The plan* shows it."""
 from dataclasses import dataclass
 
-from movielens_ce.registry import AXES, MODELS, grid_entry
+from movielens_ce.compare.entries import AXES, MODELS, grid_entry
 
 SMALLEST = dict(rmse=.002, accuracy=.005, nll=.01)          # the smallest differences that matter, in the metrics' own units
 FOLDS = tuple('12345')                                      # u1-u5; the planned comparisons are made on these

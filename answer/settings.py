@@ -14,12 +14,13 @@ after a dozen settings tried by hand.
 from dataclasses import replace
 
 from answer.tables import RESULTS
-from movielens_ce.data import hold_out, load_ml100k
-from movielens_ce.fit import one_thread
-from movielens_ce.movielens import load_movielens
-from movielens_ce.registry import MODELS, Choice, Span
-from movielens_ce.splits import inner_split, make_fold
-from movielens_ce.tune import tune, with_settings
+from movielens_ce.data.loaders import hold_out
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.compare.fit import one_thread
+from movielens_ce.data.movielens import load_movielens
+from movielens_ce.compare.entries import MODELS, Choice, Span
+from movielens_ce.data.splits import inner_split, make_fold
+from movielens_ce.compare.tune import tune, with_settings
 
 FOLDER = RESULTS.parent.parent/'answer/results'
 BOOK = {'lr': 5e-3, 'wd': .1, 'wd_of.head': .1, 'n_epoch': 5, 'bs': 64, 'options.n_factors': 50, 'options.n_act': 100}

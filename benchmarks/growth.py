@@ -10,11 +10,11 @@ import torch
 
 from answer.packages import lenskit_data
 from benchmarks._common import RESULTS, in_a_process, peak_gib, timed, write
-from movielens_ce.context import TimeContext
-from movielens_ce.data import random_split, rating_dls
-from movielens_ce.movielens import MOVIELENS, load_movielens
-from movielens_ce.registry import MODELS
-from movielens_ce.training import fit_one_cycle
+from movielens_ce.data.context import TimeContext
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.data.movielens import MOVIELENS, load_movielens
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.training.loop import fit_one_cycle
 
 # Users and items of ML-100k, 1M, 10M and 25M
 SIZES = {100_000: (943, 1_682), 1_000_000: (6_040, 3_706), 10_000_000: (69_878, 10_677), 25_000_000: (162_541, 59_047)}

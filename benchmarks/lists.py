@@ -10,13 +10,14 @@ import torch
 
 from answer.packages import lenskit_data
 from benchmarks._common import RESULTS, alternate, in_a_process, spread, timed, write
-from movielens_ce import recommendation
-from movielens_ce.data import load_ml100k, random_split, rating_dls
-from movielens_ce.fit import one_thread
-from movielens_ce.foldin import fold_in
-from movielens_ce.models import OrdinalMF
-from movielens_ce.recommendation import top_n
-from movielens_ce.registry import MODELS
+from movielens_ce.use.cli import recommend
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.compare.fit import one_thread
+from movielens_ce.use.foldin import fold_in
+from movielens_ce.models.models import OrdinalMF
+from movielens_ce.use.recommend import top_n
+from movielens_ce.compare.entries import MODELS
 
 SHOWN = ('dot', 'implicit', 'ordinal_ids')
 N, OURS = 50, 'dot, top_n'
@@ -34,7 +35,7 @@ def made(name, ratings):
 
 def pair_by_pair(model, dls):
     "Lists as they are made for models that are no dot product."
-    with patch.object(recommendation, '_as_dot', return_value=None): top_n(model, dls, N)
+    with patch.object(recommend, '_as_dot', return_value=None): top_n(model, dls, N)
 
 
 def many_people(n=1000, n_ratings=20):

@@ -10,12 +10,13 @@ import torch
 
 from answer.packages import biased_mf, myfm_regression, myfm_told, surprise, svd
 from benchmarks._common import RESULTS, spread, write
-from movielens_ce.data import fold_split, load_ml100k, rating_dls
-from movielens_ce.evaluation import score
-from movielens_ce.fit import fit, one_thread, train
-from movielens_ce.fitted import outputs
-from movielens_ce.metrics import rmse
-from movielens_ce.registry import MODELS
+from movielens_ce.data.loaders import fold_split, rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.scoring.predictions import score
+from movielens_ce.compare.fit import fit, one_thread, train
+from movielens_ce.scoring.posthoc import outputs
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.compare.entries import MODELS
 
 METRICS = ['rmse', 'mae', 'accuracy', 'nll']
 

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._common import RESULTS, alternate, write
-from movielens_ce.data import fold_split, load_ml100k, random_split
-from movielens_ce.fit import one_thread, train
-from movielens_ce.fitted import outputs
-from movielens_ce.metrics import rmse
-from movielens_ce.registry import MODELS
+from movielens_ce.data.loaders import fold_split, random_split
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.compare.fit import one_thread, train
+from movielens_ce.scoring.posthoc import outputs
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.compare.entries import MODELS
 
 
 def stack_row(name, bs, ratings, n_runs):

@@ -14,11 +14,12 @@ from fastai.tabular.core import Categorify, TabDataLoader
 from fastai.torch_core import set_seed
 
 from benchmarks._common import RESULTS, alternate, report, timed
-from movielens_ce.data import hold_out, load_ml100k, random_split, rating_dls
-from movielens_ce.fit import train
-from movielens_ce.models import DotProductBias
-from movielens_ce.registry import MODELS
-from movielens_ce.training import fit_one_cycle, one_cycle
+from movielens_ce.data.loaders import hold_out, random_split, rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.compare.fit import train
+from movielens_ce.models.models import DotProductBias
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.training.loop import fit_one_cycle, one_cycle
 
 CPU, BOOK = dict(bs=64, device=torch.device('cpu')), dict(n_factors=50, y_range=(0, 5.5))
 DRAWN, ONCE = TabularCollab._dl_type, TabDataLoader        # fastai's loader as it comes, and the one that shows each rating once

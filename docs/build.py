@@ -106,30 +106,36 @@ def in_new_names(text): return re.sub(r'(\]\(|- |href: )((?:[\w.-]+/)*)\d+[a-z]?
 
 
 def modules():
-    "The package's modules, and what nbdev's index says of the names in them: (page, file)."
-    return {m.split('.')[1]: syms for m, syms in import_module(f'{PACKAGE}._modidx').d['syms'].items()}
+    "The package's modules, such as `data.splits`, and what nbdev's index says of the names in them: (page, file)."
+    return {m.removeprefix(f'{PACKAGE}.'): syms for m, syms in import_module(f'{PACKAGE}._modidx').d['syms'].items()}
+
+
+def below(module, suffix=''):
+    "The place of a module's page or source below the site or the package: `data/splits.html`."
+    return f'{module.replace(".", "/")}{suffix}'
 
 
 def addresses():
     "Where each public name and each module is documented; a name that the command line shares with the library means the library's."
     found = {}
-    for module, syms in sorted(modules().items(), key=lambda m: m[0] == 'cli'):
+    for module, syms in sorted(modules().items(), key=lambda m: m[0].endswith('cli')):
         for full, (page, _) in syms.items():
             short = full.removeprefix(f'{PACKAGE}.{module}.')
             if not any(re.match(r'_(?!_)', part) for part in short.split('.')):
                 found.setdefault(short, page)
-                found[full] = found[f'{module}.{short}'] = page
-    return found | {f'{PACKAGE}.{m}': f'{m}.html' for m in modules()}
+                for name in (full, f'{module}.{short}', f'{module.rpartition(".")[2]}.{short}'): found[name] = page
+    return found | {name: below(m, '.html') for m in modules() for name in (m, f'{PACKAGE}.{m}')}
 
 
 def definitions(module):
     "The line of each definition in a module: {'RatingScale.to_class': 103}."
-    found, tree = {}, ast.parse((ROOT/PACKAGE/f'{module}.py').read_text())
+    found, tree = {}, ast.parse((ROOT/PACKAGE/below(module, '.py')).read_text())
 
     def walk(node, prefix=''):
         for n in node.body:
             if isinstance(n, (ast.FunctionDef, ast.ClassDef)):
-                found[prefix + n.name] = n.lineno
+                patched = [ast.unparse(n.args.args[0].annotation)] if any('patch' in ast.unparse(d) for d in n.decorator_list) else []
+                found[prefix + '.'.join([*patched, n.name])] = n.lineno
                 if isinstance(n, ast.ClassDef): walk(n, f'{prefix}{n.name}.')
     walk(tree)
     return found
@@ -159,7 +165,7 @@ def processed(path):
     from nbdev import processors as P
     from nbdev.process import NBProcessor
 
-    module = page_name(path).stem
+    module = '.'.join(page_name(path).with_suffix('').parts)
     names, lines = (dict(vars(import_module(f'{PACKAGE}.{module}'))), definitions(module)) if module in modules() else ({}, {})
 
     class AddShowDocs(P.add_show_docs):
@@ -173,7 +179,7 @@ def processed(path):
             sym = re.search(r'show_doc\(([\w.]+)', cell.source)[1]
             obj = eval(sym, names)
             text = P.show_doc(getattr(obj, 'callback', obj))._repr_markdown_().removeprefix('---\n\n')      # a command of click is the function behind it
-            text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', f'[source](/source/{module}.md#L-{lines[sym]}){{.source}}', text)
+            text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', f'[source](/source/{below(module)}.md#L-{lines[sym]}){{.source}}', text)
             cell.outputs = [nbformat.v4.new_output('display_data', {'text/markdown': text})]
 
     replace = {P.add_show_docs: AddShowDocs, P.exec_show_docs: ShowDocs, P.add_links: None}
@@ -196,12 +202,12 @@ def result_first(cells):
 
 def finished(nb, page, names, folder):
     "Give a processed notebook what smalldocs needs beyond Quarto's options: links in the new names, pictures as files with their alt texts, captions of Markdown tables."
-    up, with_modules = '../'*(len(page.parts) - 1), names | {m: f'{m}.html' for m in modules()}
+    up, with_modules = '../'*(len(page.parts) - 1), names | {m.rpartition('.')[2]: below(m, '.html') for m in modules()}
     n = 0
     if page.parts[0] == 'studies': nb.cells = result_first(nb.cells)
     for cell in nb.cells:
         if cell.cell_type == 'raw': cell.source = re.sub(r'^output-file:.*\n', '', cell.source, flags=re.M)
-        if cell.cell_type == 'markdown': cell.source = linked(in_new_names(cell.source), up, with_modules, skip=page.with_suffix('.html').name)
+        if cell.cell_type == 'markdown': cell.source = linked(in_new_names(cell.source), up, with_modules, skip=str(page.with_suffix('.html')))
         if cell.cell_type != 'code': continue
         opts, _ = cell_options(cell.source)
         pics = tabs = 0
@@ -247,12 +253,14 @@ def table_html(text, cap=''):
     return str(soup)
 
 
-def source_page(path):
+def source_page(module):
     "A module's source as a page; line 12 is `#L-12`."
     from smalldocs.highlight import highlight
-    lines = highlight(path.read_text(), 'python').split('\n')
+    lines, name = highlight((ROOT/PACKAGE/below(module, '.py')).read_text(), 'python').split('\n'), module.rpartition('.')[2]
     code = '\n'.join(f'<span id="L-{i}"></span>{line}' for i, line in enumerate(lines, 1))
-    return f'---\ntitle: "Source of {PACKAGE}.{path.stem}"\nsearch: false\ntoc: false\n---\n\n[Documentation of `{path.stem}`](../{path.stem}.ipynb)\n\n```{{=html}}\n<div class="sourceCode source-file"><pre class="sourceCode python"><code>{code}</code></pre></div>\n```\n'
+    up = '../'*(module.count('.') + 1)
+    return (f'---\ntitle: "Source of {PACKAGE}.{module}"\nsearch: false\ntoc: false\n---\n\n[Documentation of `{name}`]({up}{below(module)}.ipynb)\n\n'
+            f'```{{=html}}\n<div class="sourceCode source-file"><pre class="sourceCode python"><code>{code}</code></pre></div>\n```\n')
 
 
 def present(menu, folder):
@@ -270,8 +278,10 @@ def stage(folder, out):
         page = page_name(path)
         (folder/page).parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(finished(processed(NBS/path), page, names, folder), folder/page)
-    (folder/'source').mkdir()
-    for module in modules(): (folder/'source'/f'{module}.md').write_text(source_page(ROOT/PACKAGE/f'{module}.py'))
+    for module in modules():
+        page = folder/'source'/below(module, '.md')
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(source_page(module))
     options = yaml.safe_load((folder/'_quarto.yml').read_text())
     options.pop('filters')                                         # they are for Quarto: smalldocs has no cells around headings
     (folder/'_quarto.yml').write_text(yaml.safe_dump(options, sort_keys=False))
@@ -458,7 +468,7 @@ MORE_NAMES = {                                         # of the glossary's terms
 ORDINARY = {                                           # where the same words mean something else, on every page or on one
     '': ['are level with', 'below the level', 'fold the', 'cuts it', 'to score', 'should score', 'scores every', 'scores it', 'History and Context',
          'that score', 'nonconformity score', 'member of a list', 'value for each member'],
-    'scores.html': ['member', 'members'], 'studies/top_50_for_every_user.html': ['score', 'scores']}
+    'models/scores.html': ['member', 'members'], 'studies/top_50_for_every_user.html': ['score', 'scores']}
 NO_PROSE = set('header nav h1 h2 h3 h4 h5 h6 pre code a table figure figcaption button summary math script style'.split())
 
 

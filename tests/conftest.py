@@ -7,7 +7,7 @@ import pytest
 import torch
 from forked import ONE_THREAD
 
-from movielens_ce.data import load_ml100k
+from movielens_ce.data.movielens import load_ml100k
 
 torch.set_num_threads(1)
 os.environ.update(ONE_THREAD)

@@ -14,7 +14,7 @@ from jupyter_client.provisioning import LocalProvisioner
 
 INLINE = 'module://matplotlib_inline.backend_inline'                     # what ipykernel sets for its plots
 FORKS = multiprocessing.get_context('forkserver')
-FORKS.set_forkserver_preload(['fastai.tabular.all', 'fastai.collab', 'movielens_ce.cli', 'movielens_ce.plots', 'movielens_ce.recommendation', 'ipykernel.kernelapp'])
+FORKS.set_forkserver_preload(['fastai.tabular.all', 'fastai.collab', 'movielens_ce.use.cli', 'movielens_ce.compare.plots', 'movielens_ce.use.recommend', 'ipykernel.kernelapp'])
 
 ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1')
 PERSONAL = ('MPLBACKEND', 'MATPLOTLIBRC', 'PYTHONWARNINGS', 'PYTHONOPTIMIZE', 'PYTHONDEVMODE', 'PYTHONSTARTUP', 'PYTHONINSPECT', 'COLUMNS', 'LINES', 'NO_COLOR', 'FORCE_COLOR')

@@ -18,7 +18,7 @@ import pytest
 from forked import own_environment
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from movielens_ce.cli import main
+from movielens_ce.use.cli import main
 
 
 def run(*args):
@@ -150,7 +150,7 @@ def test_whole_command(tmp_path, monkeypatch):
     "In a process of its own: table and files. A second time nothing is trained."
     (tmp_path/'r.csv').write_text(GOOD)
     args = ['compare', '--data', 'r.csv', '--models', 'dot_ce,dot', '--epochs', '1', '--folds', 'random:0,time', '--seeds', '0,1', '--out', 'out']
-    done = subprocess.run([sys.executable, '-c', 'from movielens_ce.cli import main; main()', *args], cwd=tmp_path, env=own_environment(), capture_output=True, text=True)
+    done = subprocess.run([sys.executable, '-c', 'from movielens_ce.use.cli import main; main()', *args], cwd=tmp_path, env=own_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = pd.read_csv(tmp_path/'out/results.csv')
     assert results.columns[:18].tolist() == ['model', 'score', 'inputs', 'loss', 'head', 'fitted', 'fold', 'seed', 'n_test', 'rmse', 'mae', 'accuracy', 'rounded_accuracy', 'rounded_mse',
@@ -215,7 +215,7 @@ def test_help_and_version():
 
 
 def test_help_lists_the_registry():
-    from movielens_ce.registry import DEFAULT_MODELS, MODELS
+    from movielens_ce.compare.entries import DEFAULT_MODELS, MODELS
     words = run('compare', '--help')[1].split()
     assert set(MODELS) <= set(words)
     assert [w.strip(',') for w in words[words.index('Default:') + 1:words.index('Example:')]] == list(DEFAULT_MODELS)
@@ -231,9 +231,9 @@ def test_the_last_of_repeated_ratings_can_be_kept(tmp_path):
 
 
 def test_debug_shows_the_traceback(tmp_path, monkeypatch):
-    from movielens_ce import comparison
+    from movielens_ce.compare import experiment
     def bug(*args): raise ValueError('a bug of ours')
-    monkeypatch.setattr(comparison, 'iter_runs', bug)
+    monkeypatch.setattr(experiment, 'iter_runs', bug)
     (tmp_path/'r.csv').write_text(GOOD)
     args = ['compare', '--data', tmp_path/'r.csv', '--out', tmp_path/'out']
     assert refused(*args) == 'movielens-ce: a bug of ours\n'
@@ -285,7 +285,7 @@ whole_files = settings(deadline=None, suppress_health_check=[HealthCheck.functio
 @settings(whole_files, max_examples=80)
 @any_file
 def test_train_on_any_file(text, model, duplicates, data, tmp_path_factory):
-    from movielens_ce.saved import load_model
+    from movielens_ce.use.saved import load_model
     folder = tmp_path_factory.mktemp('any')
     (folder/'r.csv').write_text(text, encoding='utf-8')
     of_file = ['--data', folder/'r.csv', '--duplicates', duplicates]
@@ -361,7 +361,7 @@ def models(tmp_path_factory):
 
 @pytest.mark.parametrize('name', ['dot', 'ordinal'])
 def test_what_train_saves(name, models):
-    from movielens_ce.saved import load_model, train_on_all
+    from movielens_ce.use.saved import load_model, train_on_all
     rec = load_model(models/name)
     again = train_on_all(name, pd.read_csv(models/'half.csv'), n_epoch=2)
     rows = pd.read_csv(models/'r.csv')
@@ -372,7 +372,7 @@ def test_what_train_saves(name, models):
 @pytest.mark.parametrize('by', ['mean', 'top'])
 @pytest.mark.parametrize('name', ['dot', 'ordinal'])
 def test_recommend(name, by, models):
-    from movielens_ce.saved import load_model
+    from movielens_ce.use.saved import load_model
     best = load_model(models/name).top_n(3, users=4, by=by).drop(columns='user')
     status, out, err = run('recommend', '--model', models/name, '--user', '4', '-n', 3, '--by', by, '--json')
     assert not status and err == ''
@@ -391,7 +391,7 @@ def test_titles_are_shown_as_they_are(models):
 
 @pytest.mark.parametrize('name', ['dot', 'ordinal'])
 def test_recommend_for_somebody_new(name, models, tmp_path):
-    from movielens_ce.saved import load_model
+    from movielens_ce.use.saved import load_model
     rec = load_model(models/name)
     mine = {rec.items[0]: 5, rec.items[1]: 1}
     (tmp_path/'mine.csv').write_text('item,rating\n' + ''.join(f'{i},{r}\n' for i, r in mine.items()) + 'unheard,3\n')
@@ -412,7 +412,7 @@ def test_recommend_what_is_rated_often(models):
 
 
 def test_recommend_for_all(models, tmp_path):
-    from movielens_ce.saved import load_model
+    from movielens_ce.use.saved import load_model
     status, out, err = run('recommend', '--model', models/'ordinal', '--all', '-n', 2, '--out', tmp_path/'lists.csv')
     assert not status and '12 lists' in out
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path/'lists.csv'), load_model(models/'ordinal').top_n(2), check_dtype=False, rtol=1e-5)
@@ -429,15 +429,15 @@ def test_lists_are_written_whole_or_not_at_all(models, tmp_path, monkeypatch):
 
 
 def test_similar(models):
-    from movielens_ce.saved import load_model
+    from movielens_ce.use.saved import load_model
     status, out, err = run('similar', '--model', models/'ordinal', '--item', 10, '-n', 4, '--json')
     assert not status and [o['item'] for o in json.loads(out)] == load_model(models/'ordinal').similar_items(10, 4)['item'].tolist()
 
 
 def test_evaluate(models, tmp_path):
-    from movielens_ce.evaluation import score
-    from movielens_ce.metrics import METRICS
-    from movielens_ce.saved import load_model
+    from movielens_ce.scoring.predictions import score
+    from movielens_ce.scoring.metrics import METRICS
+    from movielens_ce.use.saved import load_model
     rows = pd.read_csv(models/'r.csv')
     for name in ('dot', 'ordinal'):
         status, out, err = run('evaluate', '--model', models/name, '--data', models/'r.csv', '--json')
@@ -503,7 +503,7 @@ def test_paths_may_begin_with_the_home_folder(tmp_path, monkeypatch):
 
 
 def test_what_train_would_refuse_at_its_end_it_refuses_before(tmp_path, monkeypatch):
-    from movielens_ce import saved
+    from movielens_ce.use import saved
     def never(*args, **kwargs): raise AssertionError('trained')
     monkeypatch.setattr(saved, 'fit', never)
     monkeypatch.chdir(tmp_path)
@@ -524,7 +524,7 @@ def test_what_train_would_refuse_at_its_end_it_refuses_before(tmp_path, monkeypa
 
 
 def test_a_full_disk_is_named(models, tmp_path, monkeypatch):
-    from movielens_ce import comparison
+    from movielens_ce.compare import experiment
     def full(*args, **kwargs): raise OSError(28, 'No space left on device')
     with monkeypatch.context() as m:
         m.setattr(pd.DataFrame, 'to_csv', full)
@@ -537,7 +537,7 @@ def test_a_full_disk_is_named(models, tmp_path, monkeypatch):
         status, out, err = run('compare', '--models', 'dot', '--epochs', 1, '--jobs', 1, '--data', models/'r.csv', '--out', tmp_path/'o')
         assert status == 2 and err.splitlines()[-1].startswith(f'movielens-ce: No space left on device: {tmp_path/"o"}')
     def short(*args, **kwargs): raise MemoryError()
-    monkeypatch.setattr(comparison, 'iter_runs', short)
+    monkeypatch.setattr(experiment, 'iter_runs', short)
     assert refused('compare', '--data', models/'r.csv', '--out', tmp_path/'p') == 'movielens-ce: memory is short\n'
 
 
@@ -653,7 +653,7 @@ def test_generated_bad_questions(option, text, models, tmp_path):
 
 def test_times_under_another_name(tmp_path):
     "A time column that is called something else makes `ordinal` what it is, not what it is without times."
-    from movielens_ce.saved import load_model
+    from movielens_ce.use.saved import load_model
     plain, renamed = own_ratings(tmp_path), own_ratings(tmp_path, 'when.csv', rename=dict(timestamp='when'))
     own_ratings(tmp_path, 'both.csv', when=lambda o: o.timestamp, timestamp=3)
     base = ['train', '--model', 'ordinal', '--epochs', 1, '--data']

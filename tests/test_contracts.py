@@ -7,16 +7,16 @@ import pytest
 import torch
 from fastai.collab import EmbeddingDotBias
 
-from movielens_ce.comparison import iter_runs
-from movielens_ce.data import random_split, rating_dls
-from movielens_ce.evaluation import predict
-from movielens_ce.fit import train
-from movielens_ce.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine, level_shares
-from movielens_ce.losses import LOSSES
-from movielens_ce.metrics import rmse
-from movielens_ce.models import RatingModel
-from movielens_ce.registry import MODELS, Entry
-from movielens_ce.scores import DotProduct, InformedDotProduct, Network
+from movielens_ce.compare.experiment import iter_runs
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.compare.fit import train
+from movielens_ce.models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine, level_shares
+from movielens_ce.training.losses import LOSSES
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.models.models import RatingModel
+from movielens_ce.compare.entries import MODELS, Entry
+from movielens_ce.models.scores import DotProduct, InformedDotProduct, Network
 
 HEADS = dict(in_range=lambda dls: InRange(dls.scale.y_range), on_line=lambda dls: LogitsOnLine(dls.scale.n_classes),
              levels=lambda dls: LevelLogits(dls.scale.n_classes), cut=lambda dls: CumulativeLogit(level_shares(dls)),

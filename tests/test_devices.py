@@ -9,13 +9,13 @@ import torch
 from fastai.callback import progress, schedule                             # they give Learner its no_bar and its fit_one_cycle
 from fastai.learner import Learner
 
-from movielens_ce import metrics
-from movielens_ce.data import random_split, rating_dls
-from movielens_ce.evaluation import as_metric, predict, score
-from movielens_ce.fitted import fit_gaussian
-from movielens_ce.registry import MODELS
-from movielens_ce.saved import Recommender, load_model, train_on_all
-from movielens_ce.training import fit_one_cycle
+from movielens_ce.scoring import metrics
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.scoring.predictions import as_metric, predict, score
+from movielens_ce.scoring.posthoc import fit_gaussian
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.use.saved import Recommender, load_model, train_on_all
+from movielens_ce.training.loop import fit_one_cycle
 
 
 @pytest.fixture(autouse=True)

@@ -7,13 +7,15 @@ from fastai.callback import progress, schedule                             # the
 from fastai.interpret import ClassificationInterpretation, Interpretation
 from fastai.learner import Learner
 
-from movielens_ce import data, evaluation, statistics
-from movielens_ce.comparison import iter_runs
-from movielens_ce.context import TimeContext
-from movielens_ce.data import random_split, rating_dls
-from movielens_ce.evaluation import as_metric
-from movielens_ce.metrics import accuracy, rmse
-from movielens_ce.models import CollabNN, DotProductBias, OrdinalMF
+from movielens_ce.data import loaders
+from movielens_ce.scoring import predictions
+from movielens_ce.scoring.intervals import intervals
+from movielens_ce.compare.experiment import iter_runs
+from movielens_ce.data.context import TimeContext
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.scoring.predictions import as_metric
+from movielens_ce.scoring.metrics import accuracy, rmse
+from movielens_ce.models.models import CollabNN, DotProductBias, OrdinalMF
 
 KINDS = dict(rating=('rating', DotProductBias, None), classes=('class', CollabNN, None), context=('class', OrdinalMF, TimeContext))
 
@@ -33,7 +35,7 @@ def learn(request, made_up):
 def shown(monkeypatch):
     "The frames that are shown."
     frames = []
-    monkeypatch.setattr(data, 'display_df', frames.append)
+    monkeypatch.setattr(loaders, 'display_df', frames.append)
     return frames
 
 
@@ -79,9 +81,9 @@ def test_pairs_without_ratings_are_not_scored(learn, shown, made_up):
     assert list(shown[0].columns) == ['user', 'item', 'predicted']
     pairs.show_batch()
     assert list(shown[1].columns) == ['user', 'item']
-    pred = evaluation.predict(learn, pairs, 1. if learn.dls.target == 'rating' else None)
+    pred = predictions.predict(learn, pairs, 1. if learn.dls.target == 'rating' else None)
     assert np.isnan(pred.y).all()
-    for of_unknown in (evaluation.score, statistics.row_losses, statistics.expected_calibration_error):
+    for of_unknown in (predictions.score, intervals.row_losses, intervals.expected_calibration_error):
         with pytest.raises(ValueError, match='finite|not on the scale'): of_unknown(pred)
 
 
@@ -158,7 +160,7 @@ def test_ids_that_are_text_train_fastais_models_as_numbers_do(name, made_up):
 def test_loaders_of_fastai_in_our_loop(made_up):
     from fastai.collab import CollabDataLoaders
 
-    from movielens_ce.training import fit_one_cycle
+    from movielens_ce.training.loop import fit_one_cycle
     dls = CollabDataLoaders.from_df(made_up[['user', 'item', 'rating']], bs=32)
     model = DotProductBias(len(dls.classes['user']), len(dls.classes['item']), 4)
     with pytest.raises(ValueError, match='not of rating_dls'): fit_one_cycle(model, dls, 1, 1e-2)

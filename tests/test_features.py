@@ -6,17 +6,18 @@ import pandas as pd
 import pytest
 import torch
 
-from movielens_ce import foldin
-from movielens_ce.data import Features, RatingScale, rating_dls, vocabulary
-from movielens_ce.evaluation import predict
-from movielens_ce.fitted import Gaussian
-from movielens_ce.losses import LOSSES
-from movielens_ce.metrics import rmse
-from movielens_ce.recommendation import top_n
-from movielens_ce.fit import train
-from movielens_ce.registry import MODELS
-from movielens_ce.saved import load_model, train_on_all
-from movielens_ce.training import fit_one_cycle, fit_unknown
+from movielens_ce.use import foldin
+from movielens_ce.data.loaders import Features, rating_dls, vocabulary
+from movielens_ce.data.ratings import RatingScale
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.training.losses import LOSSES
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.use.recommend import top_n
+from movielens_ce.compare.fit import train
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.use.saved import load_model, train_on_all
+from movielens_ce.training.loop import fit_one_cycle, fit_unknown
 
 LOOP = [m for m, e in MODELS.items() if e.trainer == 'loop']
 every_entry = pytest.mark.parametrize('name', LOOP)

@@ -6,13 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from movielens_ce.data import random_split, rating_dls
-from movielens_ce.evaluation import predict
-from movielens_ce.foldin import fold_in, new_user_dls
-from movielens_ce.models import DotProductBias, Ensemble
-from movielens_ce.recommendation import top_n
-from movielens_ce.registry import MODELS
-from movielens_ce.training import fit_one_cycle
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.use.foldin import fold_in, new_user_dls
+from movielens_ce.models.models import DotProductBias, Ensemble
+from movielens_ce.use.recommend import top_n
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.training.loop import fit_one_cycle
 
 OURS = [m for m, e in MODELS.items() if e.trainer == 'loop']
 every_model = pytest.mark.parametrize('name', OURS)

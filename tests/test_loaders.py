@@ -5,8 +5,9 @@ import torch
 from fastai.tabular.all import CrossEntropyLossFlat, Learner, MSELossFlat, accuracy
 from hypothesis import given, settings, strategies as st
 
-from movielens_ce.data import RatingDL, RatingScale, random_split, rating_dls
-from movielens_ce.models import CollabNN, DotProductBias
+from movielens_ce.data.loaders import RatingDL, random_split, rating_dls
+from movielens_ce.data.ratings import RatingScale
+from movielens_ce.models.models import CollabNN, DotProductBias
 
 
 @pytest.fixture

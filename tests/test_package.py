@@ -18,43 +18,50 @@ from forked import own_environment
 ROOT = Path(__file__).parent.parent
 PACKAGE = 'movielens_ce'
 # Nothing imports what stands to its right.
-FLOW = ('movielens ratings data splits context scores heads models losses training metrics fitted evaluation registry runs fit tune comparison '
-        'statistics plots recommendation ranking foldin saved cli').split()
+ROOMS = dict(data='movielens ratings splits loaders context', models='scores heads models', training='losses loop',
+             scoring='metrics posthoc predictions intervals', compare='entries runs fit tune experiment plots', use='recommend ranking foldin saved cli')
+FLOW = [f'{room}.{module}' for room, modules in ROOMS.items() for module in modules.split()]
 
 
-def modules_named(node):
-    "The dotted names below the package that an import statement may mean: `from .data import x` gives `data` and `data.x`."
-    if isinstance(node, ast.Import):
-        names = [a.name for a in node.names]
+def modules_named(node, room):
+    "The dotted names below the package that an import statement in a module of `room` may mean: `from .splits import x` in `data` gives `data.splits` and `data.splits.x`."
+    if isinstance(node, ast.Import): names = [a.name for a in node.names]
     elif isinstance(node, ast.ImportFrom):
-        base = '.'.join(filter(None, [PACKAGE if node.level else '', node.module]))
+        above = [PACKAGE, *filter(None, room.split('.'))]
+        base = '.'.join(filter(None, [*above[:len(above) + 1 - node.level], node.module] if node.level else [node.module]))
         names = [base, *(f'{base}.{a.name}' for a in node.names)]
     else: return []
     return [n.removeprefix(f'{PACKAGE}.') for n in names if n.startswith(f'{PACKAGE}.')]
 
 
-def imports(source):
-    "The modules of the package that a module's source imports, wherever it does."
-    return {name.split('.')[0] for node in ast.walk(ast.parse(source)) for name in modules_named(node)} & set(FLOW)
+def imports(source, room=''):
+    "The modules of the package that the source of a module in `room` imports, wherever it does, and `all`."
+    names = [name for node in ast.walk(ast.parse(source)) for name in modules_named(node, room)]
+    return {m for m in [*FLOW, 'all'] if any(f'{name}.'.startswith(f'{m}.') for name in names)}
 
 
-@pytest.mark.parametrize('source, found', [
-    ('from .data import load_ml100k', {'data'}), ('from . import data, cli as c', {'data', 'cli'}),
-    ('import movielens_ce.data', {'data'}), ('import numpy, movielens_ce.cli as c', {'cli'}),
-    ('from movielens_ce.data import load_ml100k', {'data'}), ('from movielens_ce import data', {'data'}),
-    ('from .data.parts import x', {'data'}), ('def f():\n    from .cli import main', {'cli'}),
-    ('from . import __version__', set()), ('import data', set()), ('from data import x', set()), ('from movielens_ce_other import data', set())])
-def test_every_form_of_import_is_seen(source, found): assert imports(source) == found
+@pytest.mark.parametrize('source, room, found', [
+    ('from .splits import make_fold', 'data', {'data.splits'}), ('from ..data.splits import make_fold', 'models', {'data.splits'}),
+    ('from . import splits, context as c', 'data', {'data.splits', 'data.context'}), ('from .data import splits', '', {'data.splits'}),
+    ('import movielens_ce.data.splits', 'use', {'data.splits'}), ('import numpy, movielens_ce.use.cli as c', '', {'use.cli'}),
+    ('from movielens_ce.data.splits import x', 'use', {'data.splits'}), ('from movielens_ce.data import splits', '', {'data.splits'}),
+    ('from ..all import compare', 'use', {'all'}), ('def f():\n    from .cli import main', 'use', {'use.cli'}),
+    ('from .. import __version__', 'use', set()), ('import data', '', set()), ('from data import splits', '', set()),
+    ('from movielens_ce_other.data import splits', '', set())])
+def test_every_form_of_import_is_seen(source, room, found): assert imports(source, room) == found
+
+
+def file_of(module): return ROOT/PACKAGE/f'{module.replace(".", "/")}.py'
 
 
 @pytest.mark.parametrize('module', FLOW)
 def test_imports_go_one_way(module):
-    assert (ROOT/PACKAGE/f'{module}.py').exists()
-    assert imports((ROOT/PACKAGE/f'{module}.py').read_text()) <= set(FLOW[:FLOW.index(module)])
+    assert imports(file_of(module).read_text(), module.partition('.')[0]) <= set(FLOW[:FLOW.index(module)])
 
 
 def test_every_module_is_in_the_flow():
-    assert {p.stem for p in (ROOT/PACKAGE).glob('*.py') if not p.stem.startswith('_')} == set(FLOW)
+    there = {'.'.join(p.relative_to(ROOT/PACKAGE).with_suffix('').parts) for p in (ROOT/PACKAGE).rglob('*.py') if not p.stem.startswith('_')}
+    assert there == {*FLOW, 'all'}
 
 
 def test_readme_is_the_front_page():
@@ -69,7 +76,7 @@ def test_readme_python_blocks_run_and_all_imports_without_nbdev(ml, tmp_path):
     "As a reader does it: in a fresh process, somewhere else, one block after the other, without the dev requirements."
     blocks = re.findall(r'^```python\n(.*?)^```', (ROOT/'README.md').read_text(), re.M | re.S)
     assert blocks
-    code = ["import sys; sys.modules['nbdev'] = None", *blocks, *(f'import {PACKAGE}.{m}' for m in FLOW)]
+    code = ["import sys; sys.modules['nbdev'] = None", *blocks, *(f'import {PACKAGE}.{m}' for m in [*FLOW, 'all'])]
     done = subprocess.run([sys.executable, '-c', '\n'.join(code)], cwd=tmp_path, env=own_environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -96,8 +103,8 @@ def shown_commands():
 
 def test_the_commands_that_pages_show_are_commands():
     "Each is parsed with all of its options, and its models are those of the registry. Three examples of the command's page are meant to fail."
-    from movielens_ce.cli import cli
-    from movielens_ce.registry import MODELS
+    from movielens_ce.use.cli import cli
+    from movielens_ce.compare.entries import MODELS
     refused = [['compare', '--models', 'svd'], ['compare', '--seeds', 'one'], ['compare', '--fold', '1']]
     found = [(place, args) for place, args in shown_commands() if not {'--version', '--help'} & {*args}]
     assert len(found) > 30
@@ -137,7 +144,7 @@ def test_links_between_notebooks_resolve():
 
 def test_the_picture_of_the_flow_names_every_module():
     drawn = re.sub(r'<desc.*?</desc>', '', (ROOT/'nbs/images/flow.svg').read_text(), flags=re.S)
-    assert not [m for m in FLOW if not re.search(rf'[>\s]{m}[<,]', drawn)]
+    assert not [m for m in FLOW if not re.search(rf'[>\s]{m.rpartition(".")[2]}[<,]', drawn)]
 
 
 def python_versions(text): return re.findall(r'\b3\.\d+\b', text)

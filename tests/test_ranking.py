@@ -9,11 +9,11 @@ from answer.lists import rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movielens_ce.data import random_split, rating_dls
-from movielens_ce.ranking import (ItemScore, hit_rate, mean_rating, ndcg, popularity, precision, rank_scores, rank_users,
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.use.ranking import (ItemScore, hit_rate, mean_rating, ndcg, popularity, precision, rank_scores, rank_users,
                                   rankings, recall, relevant_items)
-from movielens_ce.recommendation import top_n
-from movielens_ce.registry import MODELS
+from movielens_ce.use.recommend import top_n
+from movielens_ce.compare.entries import MODELS
 
 METRICS = dict(hit_rate=hit_rate, precision=precision, recall=recall, ndcg=ndcg)
 items = st.integers(0, 12)

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_cli import own_ratings, refused, run
 
-from movielens_ce.context import TimeContext
-from movielens_ce.data import rating_dls, time_split, vocabulary
-from movielens_ce.foldin import fold_in
-from movielens_ce.models import DotProductBias
-from movielens_ce.ratings import load_ratings, read_table
-from movielens_ce.saved import load_model, save_model, train_on_all
+from movielens_ce.data.context import TimeContext
+from movielens_ce.data.loaders import rating_dls, time_split, vocabulary
+from movielens_ce.use.foldin import fold_in
+from movielens_ce.models.models import DotProductBias
+from movielens_ce.data.ratings import load_ratings, read_table
+from movielens_ce.use.saved import load_model, save_model, train_on_all
 
 ALIKE = ['3', '03', '003', '+3', '3.0', '3e0', ' 3', '3 ', '-3', '-0', '0', '00', '３', '1_000', '1,5', '12345678901234567890', '9223372036854775807',
          '9223372036854775808', '0345451537', '034545104X', 'NA', 'nan', 'NaN', 'null', 'None', '<NA>', 'inf', 'True', 'false', '2017-12-08', '1/2/2017',
@@ -129,7 +129,7 @@ def test_ids_through_a_saved_model_and_fold_in(users, items, tmp_path):
 
 
 def load_scale():
-    from movielens_ce.ratings import RatingScale
+    from movielens_ce.data.ratings import RatingScale
     return RatingScale((1, 2, 3, 4, 5))
 
 
@@ -238,7 +238,7 @@ def test_zips(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('name', ['dot', 'fastai_dot'])
 def test_categories_that_do_not_occur_are_no_items(name, made_up):
-    from movielens_ce.ranking import rank_users
+    from movielens_ce.use.ranking import rank_users
     all_of_them = made_up.astype(dict(user='category', item='category'))
     few = all_of_them[made_up['item'] < 1010].reset_index(drop=True)
     plain = made_up[made_up['item'] < 1010].reset_index(drop=True)

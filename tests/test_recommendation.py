@@ -6,11 +6,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from movielens_ce.data import random_split, rating_dls
-from movielens_ce.models import DotProductBias
-from movielens_ce.recommendation import factors, top_n
-from movielens_ce.registry import MODELS
-from movielens_ce.scores import SetEmbedding
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.models.models import DotProductBias
+from movielens_ce.use.recommend import factors, top_n
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.models.scores import SetEmbedding
 
 every_model = pytest.mark.parametrize('name', MODELS)
 

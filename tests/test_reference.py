@@ -75,11 +75,9 @@ def test_public_names_are_documented(module):
 
 def notebook_of(module):
     "The cells of the notebook that exports `module`."
-    path, = (p for p in (ROOT/'nbs').glob('[0-9]*.ipynb') if p.stem.split('_', 1)[1] == NOTEBOOK.get(module, module))
+    room, name = module.split('.')
+    path, = (ROOT/'nbs'/room).glob(f'[0-9][0-9]_{name}.ipynb')
     return json.loads(path.read_text())['cells']
-
-
-NOTEBOOK = {}                                           # modules whose notebook has another name
 
 
 @pytest.mark.parametrize('module', FLOW)

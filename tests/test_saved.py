@@ -15,17 +15,19 @@ from forked import start
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
-from movielens_ce import evaluation, fitted, metrics, saved
-from movielens_ce.context import TimeContext
-from movielens_ce.data import RatingScale, rating_dls
-from movielens_ce.evaluation import predict
-from movielens_ce.fitted import Gaussian
-from movielens_ce.heads import CumulativeLogit, InRange, level_shares
-from movielens_ce.models import DotProductBias, Ensemble, OrdinalMF, RatingModel
-from movielens_ce.recommendation import factors, top_n
-from movielens_ce.registry import MODELS
-from movielens_ce.saved import Recommender, load_model, save_model, train_on_all
-from movielens_ce.scores import DotProduct, InformedDotProduct
+from movielens_ce.scoring import metrics, posthoc, predictions
+from movielens_ce.use import saved
+from movielens_ce.data.context import TimeContext
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.ratings import RatingScale
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.models.heads import CumulativeLogit, InRange, level_shares
+from movielens_ce.models.models import DotProductBias, Ensemble, OrdinalMF, RatingModel
+from movielens_ce.use.recommend import factors, top_n
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.use.saved import Recommender, load_model, save_model, train_on_all
+from movielens_ce.models.scores import DotProduct, InformedDotProduct
 
 pytestmark = pytest.mark.xdist_group('saved')                             # they share models of every kind
 FORMAT_1 = Path(__file__).parent/'data'/'saved_format_1'
@@ -315,7 +317,7 @@ def test_a_learner_is_saved(made_up, tmp_path):
 @pytest.mark.parametrize('words, change', [
     ('FromAbove cannot be saved', dict(model=lambda dls: FromAbove(DotProduct(dls.n_users, dls.n_items, 2), InRange()))),
     ('Linear cannot be saved', dict(model=lambda dls: nn.Linear(2, 1))), ('Sequential cannot be saved', dict(model=lambda dls: Ensemble([nn.Sequential()], 'rating'))),
-    ('needs a width', dict(head=None)), ('head of type str', dict(head='wide')), ('only one of movielens_ce.fitted', dict(head=Gaussian(1., RatingScale((1, 2))))),
+    ('needs a width', dict(head=None)), ('head of type str', dict(head='wide')), ('only one of movielens_ce.scoring.posthoc', dict(head=Gaussian(1., RatingScale((1, 2))))),
     ('7 user rows', dict(model=lambda dls: DotProductBias(7, dls.n_items, 2))), ('not of rating_dls', dict(dls=None)), ('settings cannot be saved', dict(settings=dict(f=print)))])
 def test_what_cannot_be_saved(words, change, made_up, tmp_path):
     dls = rating_dls(made_up, device='cpu')
@@ -527,9 +529,9 @@ def test_the_predictions_have_the_index_of_the_pairs(trained, made_up):
             np.testing.assert_array_equal(out.rating, trained[name].predict(frame.reset_index(drop=True)).rating)
             if frame.index.is_unique: assert ((out.rating - frame.rating)**2).notna().sum() == 40
     pred = trained['dot'].predictions(some)
-    shuffled = evaluation.Predictions(pred.probs, some.rating, pred.scale, pred.width, pd.Series(pred.rating))
-    assert evaluation.score(shuffled) == evaluation.score(pred) and metrics.METRICS['rmse'].rows(shuffled).shape == (40,)
-    held = fitted.HeldOut(pd.Series(pred.rating), np.ones((40, 2), int), some.rating)
+    shuffled = predictions.Predictions(pred.probs, some.rating, pred.scale, pred.width, pd.Series(pred.rating))
+    assert predictions.score(shuffled) == predictions.score(pred) and metrics.METRICS['rmse'].rows(shuffled).shape == (40,)
+    held = posthoc.HeldOut(pd.Series(pred.rating), np.ones((40, 2), int), some.rating)
     np.testing.assert_array_equal(held.y, some.rating.to_numpy())
 
 

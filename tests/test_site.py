@@ -19,7 +19,7 @@ import build
 from bs4 import BeautifulSoup
 from filelock import FileLock
 
-PAGES = sorted([str(build.page_name(p).with_suffix('.html')) for p in build.notebooks()] + [f'source/{m}.html' for m in build.modules()])
+PAGES = sorted([str(build.page_name(p).with_suffix('.html')) for p in build.notebooks()] + [f'source/{build.below(m)}.html' for m in build.modules()])
 pytestmark = pytest.mark.slow(3)
 FONTS = Path(matplotlib.get_data_path())/'fonts/ttf'                          # of matplotlib's fonts, so that it does not matter which ones a machine has
 FACES = ''.join(f"@font-face {{ font-family: {name}; font-weight: {weight}; src: url('/{file}.ttf') }}\n" for name, weight, file in (
@@ -466,7 +466,7 @@ def test_menu_lists_every_page_once_in_order(site):
     assert sorted(menu) == [p for p in PAGES if not p.startswith('source/')]
     assert menu[0] == 'index.html' and menu[-2:] == ['benchmarks.html', 'changelog.html']
     from test_package import FLOW
-    assert menu[menu.index('library.html') + 1:-2] == [f'{m}.html' for m in FLOW]
+    assert menu[menu.index('all.html') + 1:-2] == [build.below(m, '.html') for m in FLOW]
     heads = [s.get_text(strip=True) for s in home.select('.sidebar-item-section > .sidebar-item-container .sidebar-link')]
     assert heads == ['Studies', 'Guides', 'Library']
     assert [s.get_text() for s in home.select('#quarto-sidebar .sidebar-group')] == ['Data', 'Models', 'Training', 'Scoring', 'Comparing', 'Using a model']
@@ -489,18 +489,18 @@ def test_every_public_name_is_documented(site):
     from importlib import import_module
     pages = pages_of(site[0])
     for module in build.modules():
-        soup, library = pages[f'{module}.html'], import_module(f'movielens_ce.{module}')
+        soup, library = pages[build.below(module, '.html')], import_module(f'movielens_ce.{module}')
         for name in library.__all__:
             if not callable(getattr(library, name)) or getattr(getattr(library, name), 'name', None): continue         # constants, and click's commands
             heading = soup.find(id=name.lower()) or soup.find(attrs={'data-anchor-id': name.lower()})
             assert heading, f'{module}.{name}'
-            assert soup.select(f'a.source[href^="source/{module}.html#L-"]'), module
+            assert soup.select(f'a.source[href*="source/{build.below(module)}.html#L-"]'), module
 
 
 @pytest.mark.parametrize('module', build.modules())
 @parsed
 def test_names_stand_in_the_order_of_their_definition(module, site):
-    lines = [int(a['href'].split('#L-')[1]) for a in pages_of(site[0])[f'{module}.html'].select('a.source')]
+    lines = [int(a['href'].split('#L-')[1]) for a in pages_of(site[0])[build.below(module, '.html')].select('a.source')]
     assert lines and lines == sorted(lines)
 
 

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from movielens_ce import movielens
-from movielens_ce.data import load_ml100k
-from movielens_ce.movielens import MOVIELENS, find_movielens, load_movielens, movielens_fault, movielens_size
+from movielens_ce.data import movielens
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.movielens import MOVIELENS, find_movielens, load_movielens, movielens_fault, movielens_size
 
 SOURCES = movielens._sources                           # the real ones
 

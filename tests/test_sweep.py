@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from forked import ensure_running, start
 
-from movielens_ce.cli import main
-from movielens_ce.comparison import compare
+from movielens_ce.use.cli import main
+from movielens_ce.compare.experiment import compare
 
 MODELS = ['dot', 'ordinal']
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from movielens_ce.data import random_split, rating_dls
-from movielens_ce.evaluation import predict
-from movielens_ce.losses import LOSSES
-from movielens_ce.models import Ensemble
-from movielens_ce.registry import MODELS
-from movielens_ce.training import _id_tables, fit_one_cycle, fit_unknown
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.training.losses import LOSSES
+from movielens_ce.models.models import Ensemble
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.training.loop import _id_tables, fit_one_cycle, fit_unknown
 
 OURS = [m for m, e in MODELS.items() if e.trainer == 'loop']
 
@@ -88,8 +88,8 @@ def test_tuple_batches_of_tabular_loaders(made_up):
     from fastai.tabular.all import Categorify, CategoryBlock, TabularDataLoaders
     dls = TabularDataLoaders.from_df(made_up[['user', 'item', 'rating']], procs=[Categorify], cat_names=['user', 'item'], y_names=['rating'],
                                      y_block=CategoryBlock, valid_idx=list(range(100)), bs=16, device=torch.device('cpu'))
-    from movielens_ce.losses import cross_entropy
-    from movielens_ce.models import DotProductBiasCE
+    from movielens_ce.training.losses import cross_entropy
+    from movielens_ce.models.models import DotProductBiasCE
     model = DotProductBiasCE(len(dls.classes['user']), len(dls.classes['item']), 4, len(dls.vocab))
     with pytest.raises(ValueError, match='not of rating_dls'): fit_one_cycle(model, dls, 3, 1e-2)
     losses = fit_one_cycle(model, dls, 3, 1e-2, loss_func=lambda out, y: cross_entropy(out, y.long()), progress=False)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from answer import plan
-from movielens_ce.registry import LARGE, MODELS, SEARCHED_ON, entry_of
+from movielens_ce.compare.entries import LARGE, MODELS, SEARCHED_ON, entry_of
 
 RESULTS = Path(__file__).parent.parent/'answer/results'
 TRACE, TRACE_1M = pd.read_csv(RESULTS/'tuning.csv'), pd.read_csv(RESULTS/'tuning-1m.csv')

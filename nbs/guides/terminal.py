@@ -4,7 +4,7 @@ import io
 import os
 from unittest.mock import patch
 
-from movielens_ce.cli import main
+from movielens_ce.use.cli import main
 
 
 @contextlib.contextmanager

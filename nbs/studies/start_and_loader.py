@@ -17,12 +17,13 @@ import pandas as pd
 import torch
 
 from benchmarks._common import write
-from movielens_ce.data import hold_out, load_ml100k, random_split, rating_dls
-from movielens_ce.evaluation import predict, score, score_by_decoder
-from movielens_ce.fitted import fit_width
-from movielens_ce.models import DotProductBias, DotProductBiasCE
-from movielens_ce.plots import confusion
-from movielens_ce.training import fit_one_cycle
+from movielens_ce.data.loaders import hold_out, random_split, rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.scoring.predictions import predict, score, score_by_decoder
+from movielens_ce.scoring.posthoc import fit_width
+from movielens_ce.models.models import DotProductBias, DotProductBiasCE
+from movielens_ce.compare.plots import confusion
+from movielens_ce.training.loop import fit_one_cycle
 
 N_FACTORS, WD, BS = 50, 0.1, 64
 RESULTS = Path(__file__).parent.parent/'results'
