@@ -21,7 +21,8 @@ setup(
         'Programming Language :: Python :: 3 :: Only',
     ],
     packages=find_packages(include=[cfg['lib_path']]),
-    package_dir={'': '.'},         # so `pip install -e .` puts this folder on the path, and pages can import from answer/
+    # so `pip install -e .` puts this folder on the path, and pages can import from answer/
+    package_dir={'': '.'},
     install_requires=cfg['requirements'].split(),
     extras_require={extra: cfg[f'{extra}_requirements'].split() for extra in ('dev', 'bench')},
 )

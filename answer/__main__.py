@@ -4,7 +4,8 @@
     python -m answer OUT arms people     some of them
     python -m answer OUT --jobs 2        two processes, where a part has many runs
 
-OUT keeps runs. A part that was stopped goes on where it was. `answer/README.md` says what each part makes, and how long it takes.
+OUT keeps runs. A part that was stopped goes on where it was. `answer/README.md` says what each part makes, and how
+long it takes.
 """
 import argparse
 import importlib
@@ -13,12 +14,14 @@ PARTS = 'settings', 'arms', 'coverage', 'peers', 'people', 'lists', 'million', '
 
 
 def main():
-    parser = argparse.ArgumentParser('python -m answer', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser('python -m answer', description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', metavar='OUT', help='the folder that keeps runs')
     parser.add_argument('parts', metavar='PART', nargs='*', help=f'some of {", ".join(PARTS)} (default: all)')
     parser.add_argument('--jobs', type=int, default=1, help='processes (default 1)')
     args = parser.parse_args()
-    if unknown := set(args.parts) - set(PARTS): parser.error(f'unknown part {", ".join(sorted(unknown))}: use {", ".join(PARTS)}')
+    if unknown := set(args.parts) - set(PARTS):
+        parser.error(f'unknown part {", ".join(sorted(unknown))}: use {", ".join(PARTS)}')
     for part in args.parts or PARTS: importlib.import_module(f'answer.{part}').main(args.out, args.jobs)
 
 

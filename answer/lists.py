@@ -1,6 +1,8 @@
-"""The library's page *Ranking*: how good the lists of each searched model are, and those of two baselines. u1 to u5, one seed.
+"""The library's page *Ranking*: how good the lists of each searched model are, and those of two baselines. u1 to u5,
+one seed.
 
-ranking.csv has a row for each fold, model and order of its list. The metrics of `movielens_ce.use.ranking` are means over users.
+ranking.csv has a row for each fold, model and order of its list. The metrics of `movielens_ce.use.ranking` are means
+            over users.
 
 by          the order: 'mean' is the expected rating, 'top' the probability of the highest one
 low, high   the 95 % interval of nDCG over users, mean ± 1.96 standard errors
@@ -14,14 +16,14 @@ import pandas as pd
 
 from answer.plan import FOLDS
 from answer.tables import write
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import one_thread, train
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.scoring.predictions import predict
-from movielens_ce.compare.fit import one_thread, train
-from movielens_ce.scoring.metrics import METRICS
-from movielens_ce.use.ranking import mean_rating, popularity, rank_users
-from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.splits import make_fold
+from movielens_ce.scoring.metrics import METRICS
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.use.ranking import mean_rating, popularity, rank_users
 
 SEARCHED = tuple(m for m, e in MODELS.items() if e.source == 'searched')
 
@@ -47,13 +49,16 @@ def rows(ratings, fold, names=SEARCHED, n=10):
     splits = make_fold(fold, ratings)
     test, popular = ratings.iloc[splits[1]], None
     for name, model, dls in trained(ratings, splits, names):
-        error = np.nan if name == 'popularity' else METRICS['rmse'].of(predict(model, dls.valid, None if dls.target == 'class' else 1.))
+        error = np.nan if name == 'popularity' else METRICS['rmse'].of(predict(model, dls.valid,
+                                                                               None if dls.target == 'class' else 1.))
         for by in ('mean', 'top') if dls.target == 'class' else ('mean',):
-            users, rated = rank_users(model, dls, test, n, by), rank_users(model, dls, test, n, by, candidates='rated')[f'ndcg@{n}'].mean()
+            users, rated = rank_users(model, dls, test, n, by), rank_users(model, dls, test, n, by,
+                                                                           candidates='rated')[f'ndcg@{n}'].mean()
             ndcg = users[f'ndcg@{n}']
             popular = ndcg if popular is None else popular
             (_, low, high), (less, less_low, less_high) = interval(ndcg), interval(ndcg - popular)
-            yield dict(model=name, by=by, fold=fold, seed=0, users=len(users), **users.mean(), low=low, high=high, difference=less,
+            yield dict(model=name, by=by, fold=fold, seed=0, users=len(users), **users.mean(), low=low, high=high,
+                       difference=less,
                        difference_low=less_low, difference_high=less_high, **{f'rated_ndcg@{n}': rated}, rmse=error)
 
 

@@ -1,13 +1,19 @@
 """*A million ratings*: MovieLens-1M. Each row is added to its table as soon as it is there.
 
 million.csv       a tenth of the ratings tested (three random splits), then a fifth (one), with the settings of `LARGE`
-million_peers.csv myFM and ours side by side in one process, told the same sets and times; myFM with rank 32 and 512 iterations, as in its own notebook. Needs [bench]
-million_arms.csv  the entries of the plan on a random tenth of the ratings, one seed: value, interval, adaptive calibration error, seconds
-million_diff.csv  every head against one width, likelihood against squared error with each head, cuts trained against cuts fitted afterwards
-loss_scale.csv    squared error divided by a number, with everything else the same: a minimum stays where it is, but gradients become smaller beside the epsilon of Adam
-growing.csv       a quarter of the users, drawn twice, trained with the settings of all in three ways; `entry_of` uses the first
+million_peers.csv myFM and ours side by side in one process, told the same sets and times; myFM with rank 32 and 512
+                  iterations, as in its own notebook. Needs [bench]
+million_arms.csv  the entries of the plan on a random tenth of the ratings, one seed: value, interval, adaptive
+                  calibration error, seconds
+million_diff.csv  every head against one width, likelihood against squared error with each head, cuts trained against
+                  cuts fitted afterwards
+loss_scale.csv    squared error divided by a number, with everything else the same: a minimum stays where it is, but
+                  gradients become smaller beside the epsilon of Adam
+growing.csv       a quarter of the users, drawn twice, trained with the settings of all in three ways; `entry_of` uses
+                  the first
 
-The tables of the plan have 2,000 draws of users and items. One split and one seed have no spread of their own: the intervals leave it out. The last two
+The tables of the plan have 2,000 draws of users and items. One split and one seed have no spread of their own: the
+intervals leave it out. The last two
 tables score the held-out training rows of `answer/settings.py`.
 """
 import resource
@@ -22,23 +28,25 @@ from answer.arms import described, with_words
 from answer.people import baseline, biases
 from answer.settings import FOLDER, rows_1m
 from answer.tables import RESULTS, columns_of, scores_of, write
+from movielens_ce.compare.entries import MODELS, SEARCHED_ON, entry_of
 from movielens_ce.compare.experiment import iter_runs
+from movielens_ce.compare.fit import fit, one_thread
+from movielens_ce.compare.runs import add_rows, load_run, read_rows, run_path
+from movielens_ce.compare.tune import best_entry, held_out_scores
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
-from movielens_ce.compare.fit import fit, one_thread
-from movielens_ce.training.losses import mse
 from movielens_ce.data.movielens import load_movielens
-from movielens_ce.compare.entries import MODELS, SEARCHED_ON, entry_of
-from movielens_ce.compare.runs import add_rows, load_run, read_rows, run_path
 from movielens_ce.data.splits import make_fold
 from movielens_ce.scoring.intervals import CrossedLosses, adaptive_calibration_error, intervals
-from movielens_ce.compare.tune import best_entry, held_out_scores
+from movielens_ce.training.losses import mse
 
-FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']        # all rows on the first, `EVERYWHERE` on each
+# all rows on the first, `EVERYWHERE` on each
+FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']
 EVERYWHERE = 'biases', 'dot', 'dot_fitted', 'dot_ordinal', 'ordinal_ids', 'ordinal', 'ordinal, earlier'
 DRAWS = 2_000
 # score and loss of the plan -> the search that its settings are from
-SEARCHED = {('dot', 'mse'): 'dot', ('dot', 'ce'): 'dot_ordinal_more', ('nn', 'mse'): 'nn', ('nn', 'ce'): 'nn_ordinal', ('sets', 'mse'): 'implicit_ids',
+SEARCHED = {('dot', 'mse'): 'dot', ('dot', 'ce'): 'dot_ordinal_more', ('nn', 'mse'): 'nn', ('nn', 'ce'): 'nn_ordinal',
+            ('sets', 'mse'): 'implicit_ids',
             ('sets', 'ce'): 'ordinal_ids', ('times', 'mse'): 'implicit_more', ('times', 'ce'): 'ordinal_ids'}
 
 
@@ -51,7 +59,8 @@ def named():
     "Name of a row -> (entry, whether it is told columns); no entry for the table of biases."
     def one(name): return replace(entry_of(name, SEARCHED_ON), n_members=1)
     def looking(look): return replace(one('ordinal'), context=partial(TimeContext, look=look))
-    rows = {name: (one(name), False) for name in ('dot', 'dot_fitted', 'dot_ordinal', 'implicit', 'ordinal_ids', 'ordinal')}
+    rows = {name: (one(name), False) for name in ('dot', 'dot_fitted', 'dot_ordinal', 'implicit', 'ordinal_ids',
+                                                  'ordinal')}
     rows |= {'ordinal, earlier': (looking('before'), False), 'ordinal, up to the second': (looking('up_to'), False)}
     for name in ('ordinal_ids', 'ordinal'):
         rows |= {f'{name}, columns': (one(name), True), f'{name}, 4 members': (replace(one(name), n_members=4), False)}
@@ -62,7 +71,8 @@ def named():
 def add(table, model, fold, pred, seconds):
     "Adds the row of a run to a table and prints it."
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20
-    row = dict(model=model, fold=fold, n_test=len(pred), **scores_of(pred), seconds=round(seconds, 1), peak_gib=round(peak, 2))
+    row = dict(model=model, fold=fold, n_test=len(pred), **scores_of(pred), seconds=round(seconds, 1),
+               peak_gib=round(peak, 2))
     print(*row.values(), flush=True)
     add_rows(RESULTS/f'{table}.csv', row)
 
@@ -102,18 +112,23 @@ def arms():
     "Name -> entry of the plan, with the settings for a million ratings."
     entries = {n: e for n, e in plan.ENTRIES.items() if e.inputs not in plan.LADDER}
     searched = {plan.SCORES[score] + (loss,): search for (score, loss), search in SEARCHED.items()}
-    return {n: replace(best_entry(e, trials(s := searched[e.score, e.inputs, e.loss]), 'rmse' if e.loss == 'mse' else 'nll'), n_members=1)
+    return {n: replace(best_entry(e, trials(searched[e.score, e.inputs, e.loss]),
+                                  'rmse' if e.loss == 'mse' else 'nll'), n_members=1)
             for n, e in entries.items()}
 
 
 def loss_head_score(out, ml, jobs):
     "The tables of the plan's entries."
     entries, fold = arms(), FOLDS[0]
-    for r, new in iter_runs(ml.ratings, entries, [fold], out=f'{out}/1m', jobs=jobs, stack=True): print(r.row['model'], round(r.row['nll'], 4), flush=True)
+    for r, new in iter_runs(ml.ratings, entries, [fold], out=f'{out}/1m', jobs=jobs, stack=True):
+        print(r.row['model'], round(r.row['nll'], 4), flush=True)
     runs = {name: load_run(run_path(f'{out}/1m', name, fold, 0)) for name in entries}
-    losses = CrossedLosses.from_runs(((n, fold, ml.ratings.iloc[r.rows], r.pred) for n, r in runs.items()), plan.METRICS)
-    more = pd.DataFrame({n: dict(calibration=adaptive_calibration_error(r.pred), seconds=r.row['train_seconds']) for n, r in runs.items()}).T
-    values = pd.concat([intervals(losses, m, DRAWS).rename_axis('model').reset_index().assign(metric=m) for m in plan.METRICS])
+    losses = CrossedLosses.from_runs(((n, fold, ml.ratings.iloc[r.rows], r.pred) for n, r in runs.items()),
+                                     plan.METRICS)
+    more = pd.DataFrame({n: dict(calibration=adaptive_calibration_error(r.pred), seconds=r.row['train_seconds']) for n,
+                         r in runs.items()}).T
+    values = pd.concat([intervals(losses, m, DRAWS).rename_axis('model').reset_index().assign(metric=m)
+                        for m in plan.METRICS])
     yield 'million_arms', with_words(values.merge(more, left_on='model', right_index=True).reset_index(drop=True))
     yield 'million_diff', described(losses, DRAWS)
 
@@ -127,9 +142,11 @@ class Divided:
 
 def loss_scale(ml):
     of, splits = entry_of('ordinal_ids', SEARCHED_ON), rows_1m(ml.ratings)
-    entry = replace(MODELS['implicit'], context=None, n_members=1, lr=of.lr, wd=of.wd, n_epoch=of.n_epoch, bs=of.bs, options=of.options)
+    entry = replace(MODELS['implicit'], context=None, n_members=1, lr=of.lr, wd=of.wd, n_epoch=of.n_epoch, bs=of.bs,
+                    options=of.options)
     found = {by: held_out_scores(replace(entry, loss_func=Divided(by)), ml.ratings, splits) for by in (1, 4, 16)}
-    return pd.DataFrame([dict(divided_by=by, rmse=round(got['rmse'], 5), seconds=round(got['seconds'], 1)) for by, got in found.items()])
+    return pd.DataFrame([dict(divided_by=by, rmse=round(got['rmse'], 5), seconds=round(got['seconds'], 1)) for by,
+                         got in found.items()])
 
 
 def growing(ml, share=1/4):
@@ -142,10 +159,12 @@ def growing(ml, share=1/4):
         for name in ('dot', 'dot_ordinal', 'ordinal_ids'):
             entry = replace(entry_of(name, SEARCHED_ON), n_members=1)
             steps = replace(entry, bs=round(entry.bs*share))
-            for way, e in {'same steps, epsilon scaled': replace(steps, eps=entry.eps/share), 'same steps': steps, 'same batch': entry}.items():
+            for way, e in {'same steps, epsilon scaled': replace(steps, eps=entry.eps/share), 'same steps': steps,
+                           'same batch': entry}.items():
                 got = held_out_scores(e, ratings, rows, seed)
                 value = got['rmse' if e.target == 'rating' else 'nll']
-                found.append(dict(model=name, way=way, seed=seed, bs=e.bs, eps=e.eps, value=round(value, 5), seconds=round(got['seconds'], 1)))
+                found.append(dict(model=name, way=way, seed=seed, bs=e.bs, eps=e.eps, value=round(value, 5),
+                                  seconds=round(got['seconds'], 1)))
     return pd.DataFrame(found)
 
 
@@ -154,5 +173,6 @@ def main(out, jobs):
     with one_thread():
         large(ml)
         write(loss_head_score(out, ml, jobs))
-        write((name, table(ml)) for name, table in dict(loss_scale=loss_scale, growing=growing).items() if not (RESULTS/f'{name}.csv').exists())
+        write((name, table(ml)) for name, table in dict(loss_scale=loss_scale, growing=growing).items()
+              if not (RESULTS/f'{name}.csv').exists())
         peers(ml)

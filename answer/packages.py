@@ -17,7 +17,8 @@ def surprise(make):
     "A model of Surprise; its predictions are clipped to the scale, as Surprise does by default."
     def run(train, test):
         from surprise import Dataset, Reader
-        data = Dataset.load_from_df(train[['user', 'item', 'rating']], Reader(rating_scale=(1, 5))).build_full_trainset()
+        data = Dataset.load_from_df(train[['user', 'item', 'rating']],
+                                    Reader(rating_scale=(1, 5))).build_full_trainset()
         start = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()): model = make().fit(data)
         seconds = time.perf_counter() - start
@@ -32,7 +33,8 @@ def svd(seed=0, **settings):
 
 def knn(k, min_k, name, user_based, shrinkage):
     from surprise import KNNBaseline
-    similarity = dict(name=name, user_based=user_based) | (dict(shrinkage=shrinkage) if name == 'pearson_baseline' else {})
+    similarity = dict(name=name, user_based=user_based) | (dict(shrinkage=shrinkage) if name == 'pearson_baseline'
+                                                           else {})
     return surprise(partial(KNNBaseline, k=k, min_k=min_k, sim_options=similarity))
 
 
@@ -52,7 +54,8 @@ def biased_mf(features=50, epochs=10, user_reg=.1, item_reg=.1, damping=5., seed
         from lenskit.training import TrainingOptions
         data, pred = lenskit_data(train), pd.Series(np.nan, index=np.arange(len(test)))
         start = time.perf_counter()
-        scorer = BiasedMFScorer(features=features, epochs=epochs, regularization=dict(user=user_reg, item=item_reg), damping=damping)
+        scorer = BiasedMFScorer(features=features, epochs=epochs, regularization=dict(user=user_reg, item=item_reg),
+                                damping=damping)
         pipe = predict_pipeline(scorer)
         pipe.train(data, TrainingOptions(rng=seed))
         seconds = time.perf_counter() - start
@@ -95,7 +98,8 @@ def myfm_regression(rank=10, n_iter=300, seed=0):
 
 
 def myfm_chain(train, test, scale, rank, lengths, burn_in=5, seed=0):
-    "Runs the chain of myFM's ordered probit on ids alone; yields (length, predictions for `test`, seconds) for each of `lengths`."
+    """Runs the chain of myFM's ordered probit on ids alone;
+    yields (length, predictions for `test`, seconds) for each of `lengths`."""
     import myfm
     start, (design, sizes) = time.perf_counter(), by_ids(train)
     asked, total, found = design(test), np.zeros((len(test), scale.n_classes)), []
@@ -105,7 +109,8 @@ def myfm_chain(train, test, scale, rank, lengths, burn_in=5, seed=0):
         return False, None
     with contextlib.redirect_stderr(io.StringIO()):
         myfm.MyFMOrderedProbit(rank=rank, random_seed=seed).fit(
-            X=design(train), y=scale.to_class(train.rating), n_iter=max(lengths), n_kept_samples=1, group_shapes=sizes, callback=keep)
+            X=design(train), y=scale.to_class(train.rating), n_iter=max(lengths), n_kept_samples=1, group_shapes=sizes,
+            callback=keep)
     return found
 
 
@@ -116,14 +121,17 @@ def scaled_rows(sets):
 
 
 def as_told(dls):
-    "What myFM is told of the rows of our loaders: ids, sets of the training rows, columns and context, as far as the loaders have them; and the sizes of the groups."
+    """What myFM is told of the rows of our loaders:
+    ids, sets of the training rows, columns and context, as far as the loaders have them; and the sizes of the
+    groups."""
     import myfm
     train, n = dls.train_ds, (dls.n_users, dls.n_items)
     user, item = train.tensors[0].numpy().T
     rated = sp.csr_matrix((np.ones(len(user)), (user, item)), shape=n)
     tables, sizes = [], []
     for k, sets in enumerate((scaled_rows(rated), scaled_rows(rated.T.tocsr()))):
-        parts = [sp.diags((np.arange(n[k]) > 0).astype(float)), sets] + [sp.csr_matrix(f.weight.numpy()) for f in train.features[k:k + 1] if f]
+        parts = [sp.diags((np.arange(n[k]) > 0).astype(float)),
+                 sets] + [sp.csr_matrix(f.weight.numpy()) for f in train.features[k:k + 1] if f]
         tables.append(sp.hstack(parts).tocsr())
         sizes += [p.shape[1] for p in parts]
     def features(ds):
@@ -134,12 +142,14 @@ def as_told(dls):
 
 
 def myfm_told(dls, seed=0, n_iter=300, rank=10):
-    "(seconds, predictions for the validation rows) of myFM's ordered probit, which is told what our loaders know. `dls` have classes as targets."
+    """(seconds, predictions for the validation rows) of myFM's ordered probit, which is told what our loaders know.
+    `dls` have classes as targets."""
     import myfm
     start = time.perf_counter()
     features, sizes = as_told(dls)
     model = myfm.MyFMOrderedProbit(rank=rank, random_seed=seed)
     with contextlib.redirect_stderr(io.StringIO()):
-        model.fit(y=dls.train_ds.tensors[-1].numpy().reshape(-1).astype(int), n_iter=n_iter, group_shapes=sizes, **features(dls.train_ds))
+        model.fit(y=dls.train_ds.tensors[-1].numpy().reshape(-1).astype(int), n_iter=n_iter, group_shapes=sizes,
+                  **features(dls.train_ds))
     y = dls.scale.to_rating(dls.valid_ds.tensors[-1].numpy().reshape(-1))
     return time.perf_counter() - start, normalised(model.predict_proba(**features(dls.valid_ds)), y, dls.scale)

@@ -1,12 +1,17 @@
-"""*Which loss wins?*, other packages on equal terms: searched with as many trials as our models, within the training rows of the fold that is tested, and given an
+"""*Which loss wins?*, other packages on equal terms: searched with as many trials as our models, within the training
+rows of the fold that is tested, and given an
 output head in the same way. One seed. Needs [bench].
 
 peer_search.csv  the trials, in answer/results
-peers.csv        Surprise's SVD and KNNBaseline and LensKit's BiasedMF predict ratings: 16 trials of optuna's TPE each, the first with the package's own defaults, chosen by
-                 RMSE on the fifth of the training rows that our searches hold out, too. Their heads, one Gaussian width or cuts of users and items, are fitted to
-                 out-of-fold predictions (five parts), as ours are. myFM's ordered probit predicts probabilities: its 16 trials are four ranks times four lengths
+peers.csv        Surprise's SVD and KNNBaseline and LensKit's BiasedMF predict ratings: 16 trials of optuna's TPE
+                 each, the first with the package's own defaults, chosen by
+                 RMSE on the fifth of the training rows that our searches hold out, too. Their heads, one Gaussian
+                 width or cuts of users and items, are fitted to
+                 out-of-fold predictions (five parts), as ours are. myFM's ordered probit predicts probabilities: its
+                 16 trials are four ranks times four lengths
                  of the chain, so that a trial costs a quarter of a chain; chosen by RMSE of the mean, as ours.
-peers_told.csv   myFM, told what our best models are told, sets, columns and times, by the same loaders; on u1 alone, because a chain takes minutes, and with the rank and the
+peers_told.csv   myFM, told what our best models are told, sets, columns and times, by the same loaders; on u1 alone,
+                 because a chain takes minutes, and with the rank and the
                  iterations of its documentation (10, 300)
 """
 import json
@@ -16,18 +21,19 @@ import numpy as np
 
 from answer.plan import FOLDS, LADDER, N_TRIALS
 from answer.tables import RESULTS, columns_of, scores_of
+from movielens_ce.compare.entries import grid_entry
+from movielens_ce.compare.fit import one_thread
+from movielens_ce.compare.runs import add_rows, read_rows
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.ratings import RatingScale
-from movielens_ce.scoring.predictions import Predictions
-from movielens_ce.compare.fit import one_thread
-from movielens_ce.scoring.posthoc import HeldOut, fit_cuts
-from movielens_ce.scoring.metrics import rmse
-from movielens_ce.compare.entries import grid_entry
-from movielens_ce.compare.runs import add_rows, read_rows
 from movielens_ce.data.splits import inner_split, make_fold
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.scoring.posthoc import HeldOut, fit_cuts
+from movielens_ce.scoring.predictions import Predictions
 
-TRIALS, PEERS, TOLD = RESULTS.parent.parent/'answer/results/peer_search.csv', RESULTS/'peers.csv', RESULTS/'peers_told.csv'
+TRIALS = RESULTS.parent.parent/'answer/results/peer_search.csv'
+PEERS, TOLD = RESULTS/'peers.csv', RESULTS/'peers_told.csv'
 MYFM, RANKS, LENGTHS, N_PARTS, SEED = 'myFM ordered probit', (4, 8, 16, 32), (50, 100, 200, 300), 5, 0
 
 
@@ -36,14 +42,21 @@ def models():
     from answer.packages import biased_mf, knn, svd
     return {
         'Surprise SVD': (svd, dict(n_factors=100, n_epochs=20, lr_all=.005, reg_all=.02), lambda t: dict(
-            n_factors=t.suggest_categorical('n_factors', [20, 50, 100, 200]), n_epochs=t.suggest_int('n_epochs', 10, 100, log=True),
-            lr_all=t.suggest_float('lr_all', .002, .02, log=True), reg_all=t.suggest_float('reg_all', .01, .2, log=True))),
+            n_factors=t.suggest_categorical('n_factors', [20, 50, 100, 200]),
+            n_epochs=t.suggest_int('n_epochs', 10, 100, log=True),
+            lr_all=t.suggest_float('lr_all', .002, .02, log=True),
+            reg_all=t.suggest_float('reg_all', .01, .2, log=True))),
         'Surprise KNNBaseline': (knn, dict(k=40, min_k=1, name='msd', user_based=True, shrinkage=100), lambda t: dict(
-            k=t.suggest_int('k', 10, 100, log=True), min_k=t.suggest_int('min_k', 1, 10), name=t.suggest_categorical('name', ['msd', 'cosine', 'pearson_baseline']),
-            user_based=t.suggest_categorical('user_based', [True, False]), shrinkage=t.suggest_int('shrinkage', 10, 300, log=True))),
-        'LensKit BiasedMF': (biased_mf, dict(features=50, epochs=10, user_reg=.1, item_reg=.1, damping=5.), lambda t: dict(
-            features=t.suggest_categorical('features', [10, 20, 50, 100]), epochs=t.suggest_int('epochs', 5, 30, log=True),
-            user_reg=t.suggest_float('user_reg', .01, 10, log=True), item_reg=t.suggest_float('item_reg', .01, 10, log=True),
+            k=t.suggest_int('k', 10, 100, log=True), min_k=t.suggest_int('min_k', 1, 10),
+            name=t.suggest_categorical('name', ['msd', 'cosine', 'pearson_baseline']),
+            user_based=t.suggest_categorical('user_based', [True, False]),
+            shrinkage=t.suggest_int('shrinkage', 10, 300, log=True))),
+        'LensKit BiasedMF': (biased_mf, dict(features=50, epochs=10, user_reg=.1, item_reg=.1, damping=5.),
+                             lambda t: dict(
+            features=t.suggest_categorical('features', [10, 20, 50, 100]),
+            epochs=t.suggest_int('epochs', 5, 30, log=True),
+            user_reg=t.suggest_float('user_reg', .01, 10, log=True),
+            item_reg=t.suggest_float('item_reg', .01, 10, log=True),
             damping=t.suggest_float('damping', 1, 30, log=True))),
     }
 
@@ -72,20 +85,24 @@ def search(model, fold, ratings):
     import optuna
     make, defaults, suggest = models()[model]
     train, test = frames(ratings, inner_split(fold, ratings))
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=int(fold), n_startup_trials=N_TRIALS//2), direction='minimize')
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=int(fold), n_startup_trials=N_TRIALS//2),
+                                direction='minimize')
     study.enqueue_trial(defaults)
     rows = []
     def objective(trial):
         params = suggest(trial)
         seconds, points = make(**params)(train, test)
-        rows.append(dict(model=model, inputs='ids', fold=fold, trial=trial.number, rmse=round(rmse(points, test.rating), 5), seconds=round(seconds, 1), params=json.dumps(params)))
+        rows.append(dict(model=model, inputs='ids', fold=fold, trial=trial.number,
+                         rmse=round(rmse(points, test.rating), 5), seconds=round(seconds, 1),
+                         params=json.dumps(params)))
         return rmse(points, test.rating)
     study.optimize(objective, n_trials=N_TRIALS)
     add(TRIALS, *rows)
 
 
 def row_of(model, fold, head, pred, seconds):
-    return dict(model=model, inputs='ids', fold=fold, head=head, **scores_of(pred), seconds=round(seconds, 1), params=json.dumps(best(model, fold)))
+    return dict(model=model, inputs='ids', fold=fold, head=head, **scores_of(pred), seconds=round(seconds, 1),
+                params=json.dumps(best(model, fold)))
 
 
 def of_points(model, fold, ratings, scale):
@@ -97,24 +114,29 @@ def of_points(model, fold, ratings, scale):
     train, test = frames(ratings, splits)
     seconds, points = run(train, test)
     order = np.random.default_rng(SEED).permutation(len(train))
-    held_points = np.concatenate([run(train.iloc[np.setdiff1d(order, part)], train.iloc[part])[1] for part in np.array_split(order, N_PARTS)])
+    held_points = np.concatenate([run(train.iloc[np.setdiff1d(order, part)], train.iloc[part])[1]
+                                  for part in np.array_split(order, N_PARTS)])
     held = HeldOut(held_points, x_train[order], train.rating.to_numpy(float)[order])
-    y, width, cuts = test.rating.to_numpy(float), held.gaussian(scale), fit_cuts(held, scale, (dls.n_users, dls.n_items))
+    y, width, cuts = test.rating.to_numpy(float), held.gaussian(scale), fit_cuts(held, scale,
+                                                                                 (dls.n_users, dls.n_items))
     add(PEERS, row_of(model, fold, 'width', Predictions(width.probs(points), y, scale, width.width, points), seconds),
         row_of(model, fold, 'both_cuts', Predictions(cuts.probs(points, x_test), y, scale), seconds))
 
 
 def of_chain(fold, ratings, scale):
-    "The scores of myFM on test rows, with the rank and the length of the chain that predict held-out training rows best."
+    """The scores of myFM on test rows, with the rank and the length of the chain that predict held-out training rows
+    best."""
     from answer.packages import myfm_chain
     for rank in RANKS:
         before = trials(MYFM, fold)
         if any(json.loads(p)['rank'] == rank for p in before.params): continue
         chain = myfm_chain(*frames(ratings, inner_split(fold, ratings)), scale, rank, LENGTHS)
-        add(TRIALS, *(dict(model=MYFM, inputs='ids', fold=fold, trial=len(before) + k, rmse=scores_of(pred)['rmse'], seconds=round(s, 1),
+        add(TRIALS, *(dict(model=MYFM, inputs='ids', fold=fold, trial=len(before) + k, rmse=scores_of(pred)['rmse'],
+                           seconds=round(s, 1),
                            params=json.dumps(dict(rank=rank, n_iter=n))) for k, (n, pred, s) in enumerate(chain)))
     params = best(MYFM, fold)
-    (_, pred, seconds), = myfm_chain(*frames(ratings, make_fold(fold, ratings)), scale, params['rank'], (params['n_iter'],))
+    (_, pred, seconds), = myfm_chain(*frames(ratings, make_fold(fold, ratings)), scale, params['rank'],
+                                     (params['n_iter'],))
     add(PEERS, row_of(MYFM, fold, 'trained', pred, seconds))
 
 
@@ -122,7 +144,8 @@ def told(inputs, ml, scale, fold='1'):
     "The scores of myFM, told what one of our models is told."
     from answer.packages import myfm_told
     context = grid_entry('dot', inputs, 'ce', 'both_cuts', 'trained', lr=1., wd=1.).context
-    dls = rating_dls(ml.ratings, make_fold(fold, ml.ratings), target='class', scale=scale, device='cpu', context=context,
+    dls = rating_dls(ml.ratings, make_fold(fold, ml.ratings), target='class', scale=scale, device='cpu',
+                     context=context,
                      **(columns_of(ml) if inputs in LADDER else {}))
     seconds, pred = myfm_told(dls, SEED)
     add(TOLD, dict(model=MYFM, inputs=inputs, fold=fold, **scores_of(pred), seconds=round(seconds, 1)))

@@ -1,11 +1,18 @@
-"""*New people*, *Columns of users and items* and the library's page of fold-in: what is predicted for those of whom little is known. One seed.
+"""*New people*, *Columns of users and items* and the library's page of fold-in: what is predicted for those of whom
+little is known. One seed.
 
-new_people.csv  every searched model on the split by time and on u1-u5, once with the rows of unknown ids where training leaves them and once with the rows that
-                `fit_unknown` finds, beside fastai's models as they come, the mean rating, and a table of user and item biases
-features.csv    what columns are worth: age, gender and occupation; year and genres. Each split `new:K` makes people new on purpose: of a tenth of the users the
-                training rows have nothing, of a tenth 1 to 5 ratings, of a tenth 6 to 19, of a tenth of the films nothing. The rest of their ratings is the test set, with
-                a tenth of all the others; ratings of a new film by one of these users are left out. Then the split by time, and u1-u5 as they are
-fold_in.csv     how well `fold_in` predicts people whom the model has not seen: a tenth of the users is held out, some of their ratings are given, a third is tested;
+new_people.csv  every searched model on the split by time and on u1-u5, once with the rows of unknown ids where
+                training leaves them and once with the rows that
+                `fit_unknown` finds, beside fastai's models as they come, the mean rating, and a table of user and
+                item biases
+features.csv    what columns are worth: age, gender and occupation; year and genres. Each split `new:K` makes people
+                new on purpose: of a tenth of the users the
+                training rows have nothing, of a tenth 1 to 5 ratings, of a tenth 6 to 19, of a tenth of the films
+                nothing. The rest of their ratings is the test set, with
+                a tenth of all the others; ratings of a new film by one of these users are left out. Then the split by
+                time, and u1-u5 as they are
+fold_in.csv     how well `fold_in` predicts people whom the model has not seen: a tenth of the users is held out, some
+                of their ratings are given, a third is tested;
                 the unknown row and a model that is trained again with the given ratings beside it
 """
 import copy
@@ -18,21 +25,22 @@ import torch
 
 from answer.plan import FOLDS
 from answer.tables import columns_of, scores_of, write
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import fit, one_thread, train
 from movielens_ce.data.loaders import hold_out
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.ratings import RatingScale
-from movielens_ce.scoring.predictions import Predictions, predict
-from movielens_ce.compare.fit import fit, one_thread, train
-from movielens_ce.scoring.posthoc import Gaussian
-from movielens_ce.use.foldin import fold_in
-from movielens_ce.models.models import Ensemble
-from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.splits import make_fold
+from movielens_ce.models.models import Ensemble
+from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.scoring.predictions import Predictions, predict
 from movielens_ce.training.loop import _id_tables
+from movielens_ce.use.foldin import fold_in
 
 METRICS = 'rmse', 'accuracy', 'nll'
 SEARCHED = [m for m, e in MODELS.items() if e.source == 'searched']
-GIVEN = {'no ratings': (0, 0), '1 to 5': (1, 5), '6 to 19': (6, 19)}          # groups of `made_new`: numbers of training ratings
+# groups of `made_new`: numbers of training ratings
+GIVEN = {'no ratings': (0, 0), '1 to 5': (1, 5), '6 to 19': (6, 19)}
 N_GIVEN, FOLDED = (1, 2, 5, 10, 20, 50), ('dot', 'dot_ordinal', 'nn', 'nn_ce', 'implicit', 'ordinal_ids')
 
 
@@ -52,11 +60,14 @@ def biases(train, test, shrink=5):
 
 def baseline(points_of, ratings, train, test):
     "Predictions of a baseline, with widths from held-out training rows as `fit_gaussian` finds them."
-    scale, (rest, held) = RatingScale.from_ratings(ratings.rating), (ratings.iloc[rows] for rows in hold_out(train, 0.1, 0))
+    scale, (rest, held) = RatingScale.from_ratings(ratings.rating), (ratings.iloc[rows]
+                                                                     for rows in hold_out(train, 0.1, 0))
     columns = (), ('user',), ('item',), ('user', 'item')
-    widths = [Gaussian.fit(points_of(rest, held.assign(**dict.fromkeys(c, -1))), held.rating, scale).width for c in columns]
+    widths = [Gaussian.fit(points_of(rest, held.assign(**dict.fromkeys(c, -1))), held.rating, scale).width
+              for c in columns]
     fit, new = ratings.iloc[train], ratings.iloc[test]
-    unknown = np.stack([new[c].isin(fit[c]) for c in ('user', 'item')], axis=1).astype(int)        # 0 where it is unknown
+    # 0 where it is unknown
+    unknown = np.stack([new[c].isin(fit[c]) for c in ('user', 'item')], axis=1).astype(int)
     points = points_of(fit, new)
     probs = Gaussian(widths[0], scale, tuple(widths[1:])).probs(points, unknown)
     return Predictions(probs, new.rating.to_numpy(float), scale, widths[0], points)
@@ -85,8 +96,10 @@ def new_people(ratings):
         splits = make_fold(fold, ratings)
         known, new = (ratings.iloc[rows] for rows in splits)
         no_user, no_item = (~new[c].isin(known[c]).to_numpy() for c in ('user', 'item'))
-        groups = {'all': np.ones(len(new), bool), 'unknown user': no_user, 'unknown item': no_item, 'known': ~no_user & ~no_item}
-        preds = {(name, ''): baseline(model, ratings, *splits) for name, model in dict(mean=mean_rating, biases=biases).items()}
+        groups = {'all': np.ones(len(new), bool), 'unknown user': no_user, 'unknown item': no_item,
+                  'known': ~no_user & ~no_item}
+        preds = {(name, ''): baseline(model, ratings, *splits) for name,
+                 model in dict(mean=mean_rating, biases=biases).items()}
         for name in (*SEARCHED, 'fastai_dot', 'fastai_nn'):
             preds |= {(name, how): pred for how, pred in with_and_without(MODELS[name], ratings, splits).items()}
         for (name, how), pred in preds.items():
@@ -103,7 +116,8 @@ def made_new(seed, ratings):
     users, films = (rng.permutation(ratings[c].unique()) for c in ('user', 'item'))
     tenths = np.array_split(users, 10)[:len(GIVEN)]
     shuffled = rng.permutation(len(ratings))
-    nth = ratings.iloc[shuffled].groupby('user').cumcount().reindex(ratings.index)     # a random order of each user's ratings
+    # a random order of each user's ratings
+    nth = ratings.iloc[shuffled].groupby('user').cumcount().reindex(ratings.index)
     group = pd.Series(np.where(rng.random(len(ratings)) < 0.1, 'other users', ''), ratings.index)
     for (name, (low, high)), some in zip(GIVEN.items(), tenths):
         kept = pd.Series(rng.integers(low, high + 1, len(some)), some)
@@ -121,7 +135,8 @@ def splits_and_groups(ratings):
     for fold in ('time', *FOLDS):
         splits = make_fold(fold, ratings)
         known, test = (ratings.iloc[rows] for rows in splits)
-        yield fold, splits, np.where(test.user.isin(known.user), 'known users', 'no ratings') if fold == 'time' else np.full(len(test), 'all')
+        yield fold, splits, np.where(test.user.isin(known.user), 'known users',
+                                     'no ratings') if fold == 'time' else np.full(len(test), 'all')
 
 
 def features(ml):
@@ -134,7 +149,8 @@ def features(ml):
                 fitted, = fit(MODELS[name], ml.ratings, splits, **{c: columns[c] for c in options[told]})
                 pred = fitted.predict()
                 for rows in dict.fromkeys(group):
-                    yield dict(split=split, model=name, told=told, rows=rows, n=int((group == rows).sum()), **scores_of(pred.take(group == rows), METRICS),
+                    yield dict(split=split, model=name, told=told, rows=rows, n=int((group == rows).sum()),
+                               **scores_of(pred.take(group == rows), METRICS),
                                seconds=round(fitted.seconds, 4))
 
 
@@ -157,7 +173,8 @@ def folded(ratings):
     rest, test, given = held_people(ratings)
     n_people = ratings.user[test].nunique()
     def line(name, how, k, seconds, pred):
-        return dict(model=name, how=how, given=k, people=n_people, seconds=round(seconds, 5), **scores_of(pred, METRICS))
+        return dict(model=name, how=how, given=k, people=n_people, seconds=round(seconds, 5),
+                    **scores_of(pred, METRICS))
     for name in FOLDED:
         entry = replace(MODELS[name], n_members=1, context=None)
         fitted, = fit(entry, ratings, (rest, test))

@@ -1,31 +1,40 @@
-"""The plan of the answer: which entries are run, what is compared, and what counts as a difference. It was committed before the runs that it
+"""The plan of the answer: which entries are run, what is compared, and what counts as a difference. It was committed
+before the runs that it
 governs. The scripts that make and analyse them import it, and the study *The plan* shows it."""
 from dataclasses import dataclass
 
-from movielens_ce.compare.entries import AXES, MODELS, grid_entry
+from movielens_ce.compare.entries import MODELS, grid_entry
 
-SMALLEST = dict(rmse=.002, accuracy=.005, nll=.01)          # the smallest differences that matter, in the metrics' own units
+# the smallest differences that matter, in the metrics' own units
+SMALLEST = dict(rmse=.002, accuracy=.005, nll=.01)
 FOLDS = tuple('12345')                                      # u1-u5; the planned comparisons are made on these
 OTHER_SPLITS = ('user-time', 'time')                        # the last fifth of each user; one date for all
 SEEDS = (0, 1, 2)
 N_TRIALS = 16                                               # of each search, on the training rows of each split
-DRAWS, LEVEL = 100_000, .05                                 # bootstrap over users and items, with folds and seeds; family-wise error by Holm
+# bootstrap over users and items, with folds and seeds; family-wise error by Holm
+DRAWS, LEVEL = 100_000, .05
 METRICS = 'rmse', 'mae', 'accuracy', 'nll'
 
-SCORES = {'dot': ('dot', 'ids'), 'nn': ('nn', 'ids'), 'sets': ('dot', 'sets'), 'times': ('dot', 'times')}      # the scores, with what they are told
+# the scores, with what they are told
+SCORES = {'dot': ('dot', 'ids'), 'nn': ('nn', 'ids'), 'sets': ('dot', 'sets'), 'times': ('dot', 'times')}
 HEADS = 'width', 'user_width', 'cuts', 'user_cuts', 'both_cuts'
 TRAINED = 'both_cuts', 'user_cuts', 'cuts'                  # a search trains the first one
 LADDER = 'columns', 'earlier', 'same_second', 'both_sides'   # what is told besides sets, one after the other
 OUTPUTS = {'softmax': ('ce', 'levels'), 'HL-Gauss': ('hl_gauss', 'levels'), 'ranked probability': ('rps', 'levels'),
-           'line': ('ce', 'line'), 'line in order': ('ce', 'ordered_line')}      # other outputs of the dot product: loss, head
+           # other outputs of the dot product: loss, head
+           'line': ('ce', 'line'), 'line in order': ('ce', 'ordered_line')}
 
 # what they are called on the pages
-TITLES = dict(dot='dot product', nn='network', sets='dot product with implicit sets', times='the same with time on both sides')
+TITLES = dict(dot='dot product', nn='network', sets='dot product with implicit sets',
+              times='the same with time on both sides')
 LOSSES = dict(mse='squared error', ce='likelihood')
-STEPS = dict(ids='ids alone (dot product)', sets='and implicit sets', columns='and columns: age, gender, occupation; year, genres',
-             earlier='and earlier ratings of the same user', same_second='and those of the same second', both_sides='and later ones')
+STEPS = dict(ids='ids alone (dot product)', sets='and implicit sets',
+             columns='and columns: age, gender, occupation; year, genres',
+             earlier='and earlier ratings of the same user', same_second='and those of the same second',
+             both_sides='and later ones')
 
-BOOK = dict(lr=5e-3, wd=.1, n_epoch=5, bs=64)               # where each search begins; with sets, the batches are larger
+# where each search begins; with sets, the batches are larger
+BOOK = dict(lr=5e-3, wd=.1, n_epoch=5, bs=64)
 NO_DECAY = dict(user_bias=0., item_bias=0.)
 
 
@@ -36,12 +45,15 @@ def start(score, inputs, loss, head, fitted):
     wd_of = (dict(head=.1) if cuts else {}) | (NO_DECAY if (sets or cuts) and score != 'nn' else {})
     trained = 'cuts' if cuts else head if loss != 'mse' else 'number'
     search = ' '.join((score, 'sets' if inputs in LADDER else inputs, loss, trained))
-    return grid_entry(score, inputs, loss, head, fitted, **BOOK | dict(bs=2048 if sets else 64), wd_of=wd_of, options=size, search=search)
+    return grid_entry(score, inputs, loss, head, fitted, **BOOK | dict(bs=2048 if sets else 64), wd_of=wd_of,
+                      options=size, search=search)
 
 
 def name(score='dot', loss='mse', head='both_cuts', fitted='after', inputs='ids', by='rmse'):
-    "The name of an entry, under which its runs are kept. `score` may be a key of `SCORES`; `by` is the criterion that chose its settings."
-    score, inputs = (SCORES[score][0], inputs if inputs != 'ids' else SCORES[score][1]) if score in SCORES else (score, inputs)
+    """The name of an entry, under which its runs are kept. `score` may be a key of `SCORES`;
+    `by` is the criterion that chose its settings."""
+    score, inputs = (SCORES[score][0], inputs if inputs != 'ids'
+                     else SCORES[score][1]) if score in SCORES else (score, inputs)
     return '-'.join((score, inputs, loss, head, fitted) + (() if by == 'rmse' else (by,)))
 
 
@@ -51,8 +63,10 @@ def named(*words, by='rmse'):
 
 
 def arms():
-    """All entries of loss × head × score. A score that is trained by squared error has no head in training, so that its heads come
-    afterwards. A score that is trained by likelihood has a cumulative logit in training; afterwards its heads are fitted to the mean that it predicts."""
+    """All entries of loss × head × score. A score that is trained by squared error has no head in training, so that
+    its heads come
+    afterwards. A score that is trained by likelihood has a cumulative logit in training; afterwards its heads are
+    fitted to the mean that it predicts."""
     for of in SCORES.values():
         yield from (named(*of, 'mse', head, 'after') for head in HEADS)
         yield from (named(*of, 'ce', head, 'trained') for head in TRAINED)
@@ -61,9 +75,12 @@ def arms():
 
 
 ENTRIES = dict(arms())                                       # name -> entry, settings by the RMSE of its search
-BY_NLL = dict(named(*of, 'ce', 'both_cuts', 'trained', by='nll') for of in SCORES.values())      # settings by the NLL of the same search
-OTHERS = dict(named('dot', 'ids', *of, 'trained') for of in OUTPUTS.values())                    # not in the plan: described, not tested
-BASELINE = dict(fastai_dot=MODELS['fastai_dot'])                                                 # the chapter's own model, with its own loader and settings
+# settings by the NLL of the same search
+BY_NLL = dict(named(*of, 'ce', 'both_cuts', 'trained', by='nll') for of in SCORES.values())
+# not in the plan: described, not tested
+OTHERS = dict(named('dot', 'ids', *of, 'trained') for of in OUTPUTS.values())
+# the chapter's own model, with its own loader and settings
+BASELINE = dict(fastai_dot=MODELS['fastai_dot'])
 EVERY = ENTRIES | BY_NLL | OTHERS | BASELINE
 
 
@@ -87,7 +104,8 @@ def _knows(inputs): return name(loss='ce', fitted='trained', inputs=inputs)
 
 
 def _loss(score, expected):
-    return Comparison(f'loss, {score}', 'Does the loss matter where score and head are the same?', name(score), name(score, 'ce'), 'nll', expected)
+    return Comparison(f'loss, {score}', 'Does the loss matter where score and head are the same?', name(score),
+                      name(score, 'ce'), 'nll', expected)
 
 
 HEAD, LITTLE = 'What does the head give, the score and its loss being the same?', 'less than .01 either way'
@@ -96,10 +114,13 @@ COMPARISONS = (
     Comparison('head, dot', HEAD, name(head='width'), name(), 'nll', '-.05'),
     Comparison('head, sets', HEAD, name('sets', head='width'), name('sets'), 'nll', '-.05'),
     Comparison('shape', 'How much of it is the shape alone?', name(head='width'), name(head='cuts'), 'nll', '-.02'),
-    Comparison('people', 'How much of it is that people use the levels differently?', name(head='cuts'), name(head='user_cuts'), 'nll', '-.025'),
-    Comparison('when', 'Is a head that is fitted afterwards as good as one that is trained with the score?', name(loss='ce', fitted='trained'),
+    Comparison('people', 'How much of it is that people use the levels differently?', name(head='cuts'),
+               name(head='user_cuts'), 'nll', '-.025'),
+    Comparison('when', 'Is a head that is fitted afterwards as good as one that is trained with the score?',
+               name(loss='ce', fitted='trained'),
                name(loss='ce'), 'nll', LITTLE),
     Comparison('sets', 'What do implicit sets add?', _knows('ids'), _knows('sets'), 'rmse', '-.025'),
     Comparison('columns', 'What do columns add to them?', _knows('sets'), _knows('columns'), 'rmse', '-.005'),
-    Comparison('earlier ratings', 'What do earlier ratings add, as a system could use them?', _knows('columns'), _knows('earlier'), 'rmse', '-.003'),
+    Comparison('earlier ratings', 'What do earlier ratings add, as a system could use them?', _knows('columns'),
+               _knows('earlier'), 'rmse', '-.003'),
 )

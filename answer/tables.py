@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from movielens_ce.scoring.metrics import METRICS
 from movielens_ce.compare.runs import atomic_write, read_rows
 from movielens_ce.data.splits import make_fold
 from movielens_ce.scoring.intervals import paired_differences
+from movielens_ce.scoring.metrics import METRICS
 
 RESULTS = Path(__file__).parent.parent/'nbs/results'
 

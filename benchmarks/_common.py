@@ -1,4 +1,5 @@
-"What the benchmarks share: alternating runs, medians with their spread, processes of their own, and the machine in the output."
+"""What the benchmarks share:
+alternating runs, medians with their spread, processes of their own, and the machine in the output."""
 import os
 import platform
 import re
@@ -25,7 +26,8 @@ def processor():
 
 def machine():
     "Versions and processor, as columns of a results file."
-    return dict(python=platform.python_version(), cpu=processor(), cores=os.cpu_count(), threads=torch.get_num_threads(),
+    return dict(python=platform.python_version(), cpu=processor(), cores=os.cpu_count(),
+                threads=torch.get_num_threads(),
                 **{p: version(p) for p in ('torch', 'fastai', 'pandas', 'numpy')})
 
 
@@ -51,7 +53,8 @@ def alternate(contenders, n_runs, warm_up=True):
 
 def spread(seconds, count='runs'):
     "A row for each contender: name, median, range and number of its seconds."
-    return pd.DataFrame([{'name': n, 'median_s': np.median(s), 'min_s': min(s), 'max_s': max(s), count: len(s)} for n, s in seconds.items()])
+    return pd.DataFrame([{'name': n, 'median_s': np.median(s), 'min_s': min(s), 'max_s': max(s), count: len(s)} for n,
+                         s in seconds.items()])
 
 
 def report(seconds, baseline, path):
@@ -77,5 +80,6 @@ def in_a_process(f, *args, env=None):
 
 
 def peak_gib():
-    "The largest memory of this process so far, in GiB. (`getrusage` would count what the parent process had before this one started.)"
+    """The largest memory of this process so far, in GiB.
+    (`getrusage` would count what the parent process had before this one started.)"""
     return int(re.search(r'VmHWM:\s*(\d+)', Path('/proc/self/status').read_text())[1])/2**20

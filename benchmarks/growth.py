@@ -1,4 +1,5 @@
-"Made-up ratings with MovieLens-like marginals, up to 25 million: an epoch, and reading files. Each figure comes from a process of its own."
+"""Made-up ratings with MovieLens-like marginals, up to 25 million: an epoch, and reading files.
+Each figure comes from a process of its own."""
 import tempfile
 import time
 from functools import partial
@@ -10,10 +11,10 @@ import torch
 
 from answer.packages import lenskit_data
 from benchmarks._common import RESULTS, in_a_process, peak_gib, timed, write
+from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import random_split, rating_dls
 from movielens_ce.data.movielens import MOVIELENS, load_movielens
-from movielens_ce.compare.entries import MODELS
 from movielens_ce.training.loop import fit_one_cycle
 
 # Users and items of ML-100k, 1M, 10M and 25M
@@ -41,7 +42,8 @@ def epoch(name, ratings, rows):
     loaders_s = time.perf_counter() - start
     torch.manual_seed(0)
     model = entry.make(dls)
-    h = fit_one_cycle(model, dls, 1, entry.lr, entry.wd, entry.wd_of, entry.loss_func, seed=0, progress=False, unknown=False)
+    h = fit_one_cycle(model, dls, 1, entry.lr, entry.wd, entry.wd_of, entry.loss_func, seed=0, progress=False,
+                      unknown=False)
     return dict(parameters=sum(p.numel() for p in model.parameters()), bs=dls.train.bs, loaders_s=loaders_s,
                 epoch_s=h.seconds.item(), valid_loss=h.valid_loss.item())
 
@@ -63,7 +65,8 @@ def lenskit(ratings, rows):
     return dict(loaders_s=loaders_s, epoch_s=time.perf_counter() - start - loaders_s)
 
 
-MEASURED = {'dot': partial(epoch, 'dot'), 'ordinal_ids': partial(epoch, 'ordinal_ids'), 'TimeContext': context, 'LensKit ALS': lenskit}
+MEASURED = {'dot': partial(epoch, 'dot'), 'ordinal_ids': partial(epoch, 'ordinal_ids'), 'TimeContext': context,
+            'LensKit ALS': lenskit}
 
 
 def grown(name, n):
@@ -74,9 +77,12 @@ def grown(name, n):
 
 def growth(n_runs):
     """Seconds and peak memory of an epoch for 0.1, 1, 10 and 25 million ratings.
-    The dot product, the model with implicit sets (one member), the context of time of all training ratings, and LensKit's alternating
-    least squares with as many factors as the dot product, which takes all cores by itself. LensKit needs the extra [bench]."""
-    rows = [in_a_process(grown, name, n) for name in MEASURED for n in SIZES for _ in range(n_runs if n <= 1_000_000 else 1)]
+    The dot product, the model with implicit sets (one member), the context of time of all training ratings, and
+    LensKit's alternating
+    least squares with as many factors as the dot product, which takes all cores by itself. LensKit needs the extra
+    [bench]."""
+    rows = [in_a_process(grown, name, n) for name in MEASURED for n in SIZES
+            for _ in range(n_runs if n <= 1_000_000 else 1)]
     table = pd.DataFrame(rows).groupby(['model', 'ratings'], as_index=False, sort=False).median()
     each = {f'{part}_us_per_rating': table[f'{part}_s']/table.ratings*1e6 for part in ('loaders', 'epoch')}
     dot = table.ratings.map(table[table.model == 'dot'].set_index('ratings').epoch_s)
@@ -95,7 +101,8 @@ def write_files(known, folder, chunk=1_000_000):
             f.write(text if csv else text.replace(',', '::'))
     films = pd.DataFrame(dict(movieId=range(known.n_items), genres='Comedy|Drama'))
     films.insert(1, 'title', 'Film, The ' + films.movieId.astype(str) + ' (1995)')
-    text = films.to_csv(index=False) if csv else ''.join('::'.join(map(str, row)) + '\n' for row in films.itertuples(index=False))
+    text = films.to_csv(index=False) if csv else ''.join('::'.join(map(str, row)) + '\n'
+                                                         for row in films.itertuples(index=False))
     (folder/known.items).write_text(text)
 
 
@@ -104,15 +111,18 @@ def read_files(size, folder):
     start = time.perf_counter()
     ratings = load_movielens(size, folder).ratings
     seconds = time.perf_counter() - start
-    return dict(size=size, ratings=len(ratings), read_s=seconds, frame_gib=ratings.memory_usage(deep=True).sum()/2**30, peak_gib=peak_gib())
+    return dict(size=size, ratings=len(ratings), read_s=seconds, frame_gib=ratings.memory_usage(deep=True).sum()/2**30,
+                peak_gib=peak_gib())
 
 
 def read(n_runs, sizes=('10m', '25m')):
-    """Seconds and peak memory to check and read made-up ratings in the layouts of MovieLens-10M (`::`) and 25M (csv), as a folder.
+    """Seconds and peak memory to check and read made-up ratings in the layouts of MovieLens-10M (`::`) and 25M (csv),
+    as a folder.
     The files are as long as the published ones."""
     rows = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             write_files(MOVIELENS[size], Path(folder))
             rows += [in_a_process(read_files, size, folder) for _ in range(n_runs)]
-    write(pd.DataFrame(rows).groupby(['size', 'ratings'], as_index=False).median().assign(runs=n_runs), RESULTS/'read.csv')
+    write(pd.DataFrame(rows).groupby(['size', 'ratings'], as_index=False).median().assign(runs=n_runs),
+          RESULTS/'read.csv')

@@ -1,4 +1,5 @@
-"Lists for every user, and new users. The weights of the models do not change the time, so that they are left as they are made."
+"""Lists for every user, and new users.
+The weights of the models do not change the time, so that they are left as they are made."""
 from functools import partial
 from operator import itemgetter
 from unittest.mock import patch
@@ -10,14 +11,14 @@ import torch
 
 from answer.packages import lenskit_data
 from benchmarks._common import RESULTS, alternate, in_a_process, spread, timed, write
-from movielens_ce.use.cli import recommend
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import one_thread
 from movielens_ce.data.loaders import random_split, rating_dls
 from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.compare.fit import one_thread
-from movielens_ce.use.foldin import fold_in
 from movielens_ce.models.models import OrdinalMF
+from movielens_ce.use.cli import recommend
+from movielens_ce.use.foldin import fold_in
 from movielens_ce.use.recommend import top_n
-from movielens_ce.compare.entries import MODELS
 
 SHOWN = ('dot', 'implicit', 'ordinal_ids')
 N, OURS = 50, 'dot, top_n'
@@ -42,7 +43,8 @@ def many_people(n=1000, n_ratings=20):
     "Ratings of new users of MovieLens-100K's films."
     rng, items = np.random.default_rng(0), load_ml100k().items.index.to_numpy()
     rated = np.concatenate([rng.choice(items, n_ratings, replace=False) for _ in range(n)])
-    return pd.DataFrame(dict(user=np.repeat(np.arange(n), n_ratings), item=rated, rating=rng.integers(1, 6, n*n_ratings)))
+    return pd.DataFrame(dict(user=np.repeat(np.arange(n), n_ratings), item=rated,
+                             rating=rng.integers(1, 6, n*n_ratings)))
 
 
 def large(n=10_000, n_ratings=500_000):
@@ -102,7 +104,8 @@ def all_lists(setting, n_runs):
     "The rows of a setting of threads, in a process with its variables."
     ratings, n_threads = load_ml100k().ratings, 1 if SETTINGS[setting] else None
     train = ratings.iloc[random_split(0, ratings)[0]]
-    contenders = {f'{name}, top_n': (partial(top_n, *made(name, ratings), N), itemgetter(['user', 'item'])) for name in SHOWN}
+    contenders = {f'{name}, top_n': (partial(top_n, *made(name, ratings), N), itemgetter(['user', 'item']))
+                  for name in SHOWN}
     contenders['implicit ALS, recommend'] = implicit_lists(train, n_threads)
     contenders['LensKit BiasedMF (ALS), batch.recommend'] = lenskit_lists(train, n_threads)
     if n_threads: torch.set_num_threads(n_threads)               # importing a peer may change it
@@ -114,4 +117,5 @@ def all_lists(setting, n_runs):
 def lists(n_runs):
     """Lists of 50 for every user of MovieLens-100K: `top_n`, implicit's `recommend`, LensKit's `batch.recommend`.
     On one thread each, and on as many as each takes by itself. Needs the extra [bench]."""
-    write(pd.concat([in_a_process(all_lists, setting, n_runs, env=env) for setting, env in SETTINGS.items()]), RESULTS/'lists.csv')
+    write(pd.concat([in_a_process(all_lists, setting, n_runs, env=env) for setting, env in SETTINGS.items()]),
+          RESULTS/'lists.csv')

@@ -4,19 +4,18 @@ import time
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pandas as pd
 import torch
 
 from answer.packages import biased_mf, myfm_regression, myfm_told, surprise, svd
 from benchmarks._common import RESULTS, spread, write
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import fit, one_thread, train
 from movielens_ce.data.loaders import fold_split, rating_dls
 from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.scoring.predictions import score
-from movielens_ce.compare.fit import fit, one_thread, train
-from movielens_ce.scoring.posthoc import outputs
 from movielens_ce.scoring.metrics import rmse
-from movielens_ce.compare.entries import MODELS
+from movielens_ce.scoring.posthoc import outputs
+from movielens_ce.scoring.predictions import score
 
 METRICS = ['rmse', 'mae', 'accuracy', 'nll']
 
@@ -73,7 +72,8 @@ def peers(n_runs):
         if name.startswith(('LensKit', 'dot')): run(ratings, folds[0])               # warm-up of compiled parts
     seconds, scores = fits(models, folds, ratings, n_runs)
     errors = [s.rmse for s in scores.values()]
-    write(spread(seconds, 'fits').assign(rmse=[e.mean() for e in errors], rmse_sd=[e.std() for e in errors]), RESULTS/'peers.csv')
+    write(spread(seconds, 'fits').assign(rmse=[e.mean() for e in errors], rmse_sd=[e.std() for e in errors]),
+          RESULTS/'peers.csv')
 
 
 def ordinal(ratings, splits):
@@ -93,7 +93,8 @@ def probit(ratings, splits):
 
 @one_thread()
 def winner(n_runs):
-    """Seconds to fit u1 and the scores: `ordinal`, all members, against myFM's ordered probit with the same implicit sets.
+    """Seconds to fit u1 and the scores: `ordinal`, all members, against myFM's ordered probit with the same implicit
+    sets.
     One thread each, in turn."""
     models = {f'ordinal, {MODELS["ordinal"].n_members} members': (ordinal, n_runs),
               'myFM ordered probit with implicit sets, rank 10, 300 iterations': (probit, n_runs)}

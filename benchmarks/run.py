@@ -13,13 +13,15 @@ import warnings
 import torch
 
 # Name of a benchmark, which is a function `(n_runs)` -> the module that has it
-NAMES = dict(loader='training', epoch='training', quality='training', stack='stacks', sweep='stacks', growth='growth', read='growth',
+NAMES = dict(loader='training', epoch='training', quality='training', stack='stacks', sweep='stacks', growth='growth',
+             read='growth',
              peers='packages', winner='packages', serve='lists', lists='lists')
 
 
 def arguments(line=None):
     "What the command line says; ends with a message where it names no benchmark or no runs."
-    parser = argparse.ArgumentParser('python -m benchmarks.run', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser('python -m benchmarks.run', description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('names', nargs='*', metavar='NAME', help=f'some of {", ".join(NAMES)} (default: all)')
     parser.add_argument('--runs', type=int, default=5, help='runs of each contender (default 5)')
     args = parser.parse_args(line)

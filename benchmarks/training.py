@@ -14,22 +14,24 @@ from fastai.tabular.core import Categorify, TabDataLoader
 from fastai.torch_core import set_seed
 
 from benchmarks._common import RESULTS, alternate, report, timed
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import train
 from movielens_ce.data.loaders import hold_out, random_split, rating_dls
 from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.compare.fit import train
 from movielens_ce.models.models import DotProductBias
-from movielens_ce.compare.entries import MODELS
 from movielens_ce.training.loop import fit_one_cycle, one_cycle
 
 CPU, BOOK = dict(bs=64, device=torch.device('cpu')), dict(n_factors=50, y_range=(0, 5.5))
-DRAWN, ONCE = TabularCollab._dl_type, TabDataLoader        # fastai's loader as it comes, and the one that shows each rating once
+# fastai's loader as it comes, and the one that shows each rating once
+DRAWN, ONCE = TabularCollab._dl_type, TabDataLoader
 
 
 def fastai_dls(ratings, splits, dl_type=DRAWN):
     "fastai's loaders on our split, as `CollabDataLoaders` makes them; `dl_type` is the class of its loader."
     columns = ['user', 'item']
     with patch.object(TabularCollab, '_dl_type', dl_type):
-        to = TabularCollab(ratings[[*columns, 'rating']].copy(), [Categorify], columns, y_names=['rating'], y_block=TransformBlock(),
+        to = TabularCollab(ratings[[*columns, 'rating']].copy(), [Categorify], columns, y_names=['rating'],
+                           y_block=TransformBlock(),
                            splits=tuple(s.tolist() for s in splits))
         return to.dataloaders(**CPU)
 
@@ -115,7 +117,8 @@ GRID = dict(steps=STEPS, lr=(5e-3, 7e-3, 1e-2, 1.4e-2), wd=(0.1, 0.2))
 
 
 def ours(ratings, splits, seed, **settings):
-    "(seconds from the ratings to the trained and validated model, its validation MSE) for the entry `dot` with other settings."
+    """(seconds from the ratings to the trained and validated model, its validation MSE) for the entry `dot` with other
+    settings."""
     start = time.perf_counter()
     fitted, = train(replace(MODELS['dot'], **settings), ratings, splits, (seed,))
     return time.perf_counter() - start, fitted.history.valid_loss.iloc[-1]
@@ -139,7 +142,8 @@ def theirs(ratings, splits, seed, dl_type):
 
 
 def to_target(name, run, *args, **kwargs):
-    "A contender: the seconds of `run` with the next seed, infinite where its model does not reach TARGET; prints the MSE."
+    """A contender: the seconds of `run` with the next seed, infinite where its model does not reach TARGET;
+    prints the MSE."""
     seeds = iter(range(100))
     def contender():
         seed = next(seeds)
@@ -159,7 +163,8 @@ def choose(ratings, rows):
     """The settings that reach TARGET in the least time.
     They train on nine tenths of the training rows and must reach it on the last tenth with each of two seeds."""
     splits = hold_out(rows, 0.1, 0)
-    table = pd.DataFrame([tried(ratings, splits, bs=bs, lr=lr, n_epoch=n_epoch, wd=wd) for (bs, n_epoch), lr, wd in product(*GRID.values())])
+    table = pd.DataFrame([tried(ratings, splits, bs=bs, lr=lr, n_epoch=n_epoch, wd=wd) for (bs, n_epoch), lr,
+                          wd in product(*GRID.values())])
     RESULTS.mkdir(exist_ok=True)
     table.to_csv(RESULTS/'quality_search.csv', index=False)
     best = table[table.held_out_mse <= TARGET].sort_values('seconds').iloc[0]
@@ -175,7 +180,8 @@ def quality(n_runs):
     splits = random_split(42, ratings)
     ours(ratings, splits, 0, bs=2048, n_epoch=1)     # torch's first steps in a process are slow on all sides
     settings = choose(ratings, splits[0])
-    runs = {'fastai, each rating once': (theirs, dict(dl_type=ONCE)), 'fastai as it comes': (theirs, dict(dl_type=DRAWN)),
+    runs = {'fastai, each rating once': (theirs, dict(dl_type=ONCE)),
+            'fastai as it comes': (theirs, dict(dl_type=DRAWN)),
             'fit_one_cycle': (ours, settings)}
     contenders = {name: to_target(name, run, ratings, splits, **options) for name, (run, options) in runs.items()}
     report(alternate(contenders, n_runs, warm_up=False), 'fastai, each rating once', RESULTS/'quality.csv')

@@ -1,7 +1,10 @@
-"""README.md and the site in `_docs/`, from the notebooks and the outputs that are committed in them: `python docs/build.py`.
+"""README.md and the site in `_docs/`, from the notebooks and the outputs that are committed in them: `python
+docs/build.py`.
 
-Needs the dev requirements, no Quarto and no network. Where Quarto is installed, `nbdev-docs` makes the same pages in the same order from the same files
-(`nbs/_quarto.yml`, `nbs/sidebar.yml`, `nbs/styles.css`). Four steps: nbdev's processors (documentation of what cells define, hidden cells, front matter); a few changes
+Needs the dev requirements, no Quarto and no network. Where Quarto is installed, `nbdev-docs` makes the same pages in
+the same order from the same files
+(`nbs/_quarto.yml`, `nbs/sidebar.yml`, `nbs/styles.css`). Four steps: nbdev's processors (documentation of what cells
+define, hidden cells, front matter); a few changes
 to the processed notebooks; smalldocs; a few changes to its HTML."""
 import argparse
 import ast
@@ -29,7 +32,8 @@ PACKAGE = 'movielens_ce'
 
 def notebooks():
     "The notebooks that are pages, as paths below nbs/."
-    return sorted(p.relative_to(NBS) for p in NBS.rglob('*.ipynb') if not any(part.startswith(('.', '_')) for part in p.relative_to(NBS).parts))
+    return sorted(p.relative_to(NBS) for p in NBS.rglob('*.ipynb')
+                  if not any(part.startswith(('.', '_')) for part in p.relative_to(NBS).parts))
 
 
 def joined(x): return ''.join(x) if isinstance(x, list) else x
@@ -55,13 +59,16 @@ def plain_table(table):
 
 
 def readme(path=NBS/'index.ipynb'):
-    "README.md's text and its pictures {path: bytes}: the front page without the code that it folds or hides, its links made to start at the root of the repository."
+    """README.md's text and its pictures {path: bytes}:
+    the front page without the code that it folds or hides, its links made to start at the root of the
+    repository."""
     parts, pictures = [], {}
     for cell in nbformat.read(path, 4).cells:
         if cell.cell_type == 'markdown': parts.append(cell.source)
         if cell.cell_type != 'code' or hidden(cell.source): continue
         opts, code = cell_options(cell.source)
-        if opts.get('echo', True) and str(opts.get('code-fold', False)).lower() == 'false' and code.strip(): parts.append(f'```python\n{code.strip()}\n```')
+        if opts.get('echo', True) and str(opts.get('code-fold', False)).lower() == 'false' and code.strip():
+            parts.append(f'```python\n{code.strip()}\n```')
         pics = 0
         for out in cell.outputs if opts.get('output', True) is not False else []:
             data = out.get('data', {})
@@ -116,7 +123,8 @@ def below(module, suffix=''):
 
 
 def addresses():
-    "Where each public name and each module is documented; a name that the command line shares with the library means the library's."
+    """Where each public name and each module is documented;
+    a name that the command line shares with the library means the library's."""
     found = {}
     for module, syms in sorted(modules().items(), key=lambda m: m[0].endswith('cli')):
         for full, (page, _) in syms.items():
@@ -134,7 +142,8 @@ def definitions(module):
     def walk(node, prefix=''):
         for n in node.body:
             if isinstance(n, (ast.FunctionDef, ast.ClassDef)):
-                patched = [ast.unparse(n.args.args[0].annotation)] if any('patch' in ast.unparse(d) for d in n.decorator_list) else []
+                patched = [ast.unparse(n.args.args[0].annotation)] if any('patch' in ast.unparse(d)
+                                                                          for d in n.decorator_list) else []
                 found[prefix + '.'.join([*patched, n.name])] = n.lineno
                 if isinstance(n, ast.ClassDef): walk(n, f'{prefix}{n.name}.')
     walk(tree)
@@ -149,12 +158,14 @@ def linked(text, up, names, skip=''):
     lines, fenced = text.split('\n'), False
     for i, line in enumerate(lines):
         if line.startswith('```'): fenced = not fenced
-        elif not fenced and not line.startswith('    '): lines[i] = re.sub(r'(?<![\[`\w])(`([\w.]+)(?:\(\))?`)(?![\]`])', link, line)
+        elif not fenced and not line.startswith('    '):
+            lines[i] = re.sub(r'(?<![\[`\w])(`([\w.]+)(?:\(\))?`)(?![\]`])', link, line)
     return '\n'.join(lines)
 
 
 def in_order_of_definition(cells):
-    "nbdev adds the documentation of what a cell defines in reverse order; this puts it in the order of the definitions."
+    """nbdev adds the documentation of what a cell defines in reverse order;
+    this puts it in the order of the definitions."""
     runs = groupby(cells, key=lambda c: bool(c.get('has_sd')))
     return [c for added, run in runs for c in (reversed(list(run)) if added else run)]
 
@@ -166,7 +177,8 @@ def processed(path):
     from nbdev.process import NBProcessor
 
     module = '.'.join(page_name(path).with_suffix('').parts)
-    names, lines = (dict(vars(import_module(f'{PACKAGE}.{module}'))), definitions(module)) if module in modules() else ({}, {})
+    names, lines = (dict(vars(import_module(f'{PACKAGE}.{module}'))),
+                    definitions(module)) if module in modules() else ({}, {})
 
     class AddShowDocs(P.add_show_docs):
         def begin(self):
@@ -178,8 +190,10 @@ def processed(path):
             if not P._is_showdoc(cell): return
             sym = re.search(r'show_doc\(([\w.]+)', cell.source)[1]
             obj = eval(sym, names)
-            text = P.show_doc(getattr(obj, 'callback', obj))._repr_markdown_().removeprefix('---\n\n')      # a command of click is the function behind it
-            text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}', f'[source](/source/{below(module)}.md#L-{lines[sym]}){{.source}}', text)
+            # a command of click is the function behind it
+            text = P.show_doc(getattr(obj, 'callback', obj))._repr_markdown_().removeprefix('---\n\n')
+            text = re.sub(r'\[source\]\([^)]*\)\{[^}]*\}',
+                          f'[source](/source/{below(module)}.md#L-{lines[sym]}){{.source}}', text)
             cell.outputs = [nbformat.v4.new_output('display_data', {'text/markdown': text})]
 
     replace = {P.add_show_docs: AddShowDocs, P.exec_show_docs: ShowDocs, P.add_links: None}
@@ -191,7 +205,8 @@ def processed(path):
 
 
 def result_first(cells):
-    "A study computes its *In short* last; on its page this section comes first, before the first heading and the first code."
+    """A study computes its *In short* last;
+    on its page this section comes first, before the first heading and the first code."""
     heads = [i for i, c in enumerate(cells) if c.cell_type == 'markdown' and c.source.startswith('## ')]
     start = next((i for i in heads if cells[i].source.startswith('## In short')), None)
     if start is None: return cells
@@ -201,17 +216,22 @@ def result_first(cells):
 
 
 def finished(nb, page, names, folder):
-    "Give a processed notebook what smalldocs needs beyond Quarto's options: links in the new names, pictures as files with their alt texts, captions of Markdown tables."
+    """Give a processed notebook what smalldocs needs beyond Quarto's options:
+    links in the new names, pictures as files with their alt texts, captions of Markdown tables."""
     up, with_modules = '../'*(len(page.parts) - 1), names | {m.rpartition('.')[2]: below(m, '.html') for m in modules()}
     n = 0
     if page.parts[0] == 'studies': nb.cells = result_first(nb.cells)
     for cell in nb.cells:
         if cell.cell_type == 'raw': cell.source = re.sub(r'^output-file:.*\n', '', cell.source, flags=re.M)
-        if cell.cell_type == 'markdown': cell.source = linked(in_new_names(cell.source), up, with_modules, skip=str(page.with_suffix('.html')))
+        if cell.cell_type == 'markdown':
+            cell.source = linked(in_new_names(cell.source), up, with_modules, skip=str(page.with_suffix('.html')))
         if cell.cell_type != 'code': continue
         opts, _ = cell_options(cell.source)
         pics = tabs = 0
-        cell.outputs = [o for o in cell.get('outputs', []) if not re.fullmatch(r'\s*<style>.*</style>\s*', joined(o.get('data', {}).get('text/html', '')), re.S)]      # fastprogress's
+        # fastprogress's
+        cell.outputs = [o for o in cell.get('outputs', []) if not re.fullmatch(r'\s*<style>.*</style>\s*',
+                                                                               joined(o.get('data', {}).get('text/html',
+                                                                                                            '')), re.S)]
         for out in cell.outputs:
             data = out.get('data', {})
             if 'image/png' in data:
@@ -220,7 +240,8 @@ def finished(nb, page, names, folder):
                 file.parent.mkdir(exist_ok=True)
                 file.write_bytes(base64.b64decode(joined(data['image/png'])))
                 alt = (caption(opts, 'fig-alt', pics) or caption(opts, 'fig-cap', pics)).replace('"', '”')
-                out.data = {'text/markdown': f'![{caption(opts, "fig-cap", pics)}]({up}figures/{file.name}){{fig-alt="{alt}"}}'}
+                shown = f'![{caption(opts, "fig-cap", pics)}]({up}figures/{file.name}){{fig-alt="{alt}"}}'
+                out.data = {'text/markdown': shown}
                 pics += 1
             elif 'text/html' in data and '<table' in joined(data['text/html']):
                 out.data = {'text/html': table_html(joined(data['text/html']), caption(opts, 'tbl-cap', tabs))}
@@ -231,14 +252,17 @@ def finished(nb, page, names, folder):
                     text = with_caption(text, caption(opts, 'tbl-cap', tabs))
                     tabs += 1
                 out.data = {'text/markdown': text}
-        if 'fig-cap' in opts or 'tbl-cap' in opts or 'fig-alt' in opts:                   # said above; smalldocs need not say it again
-            cell.source = re.sub(r'^#\|\s*(fig-cap|fig-alt|tbl-cap)\b.*\n(#\|\s+(-|  ).*\n)*', '', cell.source, flags=re.M)
+        # said above; smalldocs need not say it again
+        if 'fig-cap' in opts or 'tbl-cap' in opts or 'fig-alt' in opts:
+            cell.source = re.sub(r'^#\|\s*(fig-cap|fig-alt|tbl-cap)\b.*\n(#\|\s+(-|  ).*\n)*', '', cell.source,
+                                 flags=re.M)
     return nb
 
 
 def with_caption(text, cap):
     "Markdown whose first table has a caption, which has to stand right below it."
-    return re.sub(r'((?:^\|.*\n?)+)', lambda m: f'{m[1].rstrip()}\n\n: {cap}\n', text, count=1, flags=re.M) if cap else text
+    return re.sub(r'((?:^\|.*\n?)+)', lambda m: f'{m[1].rstrip()}\n\n: {cap}\n', text, count=1,
+                  flags=re.M) if cap else text
 
 
 def table_html(text, cap=''):
@@ -249,24 +273,29 @@ def table_html(text, cap=''):
     for t in soup.find_all('table'):
         t.attrs.pop('border', None)
         if cap and not t.caption: t.insert(0, BeautifulSoup(f'<caption>{html.escape(cap)}</caption>', 'html.parser'))
-    for t in soup.find_all(['tr', 'th', 'td']): t.attrs.pop('style', None) if t.get('style', '').startswith('text-align') else None
+    for t in soup.find_all(['tr', 'th', 'td']):
+        t.attrs.pop('style', None) if t.get('style', '').startswith('text-align') else None
     return str(soup)
 
 
 def source_page(module):
     "A module's source as a page; line 12 is `#L-12`."
     from smalldocs.highlight import highlight
-    lines, name = highlight((ROOT/PACKAGE/below(module, '.py')).read_text(), 'python').split('\n'), module.rpartition('.')[2]
+    lines, name = highlight((ROOT/PACKAGE/below(module, '.py')).read_text(),
+                            'python').split('\n'), module.rpartition('.')[2]
     code = '\n'.join(f'<span id="L-{i}"></span>{line}' for i, line in enumerate(lines, 1))
     up = '../'*(module.count('.') + 1)
-    return (f'---\ntitle: "Source of {PACKAGE}.{module}"\nsearch: false\ntoc: false\n---\n\n[Documentation of `{name}`]({up}{below(module)}.ipynb)\n\n'
-            f'```{{=html}}\n<div class="sourceCode source-file"><pre class="sourceCode python"><code>{code}</code></pre></div>\n```\n')
+    return (f'---\ntitle: "Source of {PACKAGE}.{module}"\nsearch: false\ntoc: false\n---\n\n[Documentation of '
+            f'`{name}`]({up}{below(module)}.ipynb)\n\n'
+            f'```{{=html}}\n<div class="sourceCode source-file"><pre class="sourceCode '
+            f'python"><code>{code}</code></pre></div>\n```\n')
 
 
 def present(menu, folder):
     "A menu without the pages that are not there."
     if isinstance(menu, dict): return {k: present(v, folder) for k, v in menu.items()}
-    return [present(e, folder) for e in menu if not isinstance(e, str) or (folder/e).exists()] if isinstance(menu, list) else menu
+    return [present(e, folder) for e in menu if not isinstance(e, str)
+            or (folder/e).exists()] if isinstance(menu, list) else menu
 
 
 def stage(folder, out):
@@ -283,12 +312,15 @@ def stage(folder, out):
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(source_page(module))
     options = yaml.safe_load((folder/'_quarto.yml').read_text())
-    options.pop('filters')                                         # they are for Quarto: smalldocs has no cells around headings
+    # they are for Quarto: smalldocs has no cells around headings
+    options.pop('filters')
     (folder/'_quarto.yml').write_text(yaml.safe_dump(options, sort_keys=False))
     menu = yaml.safe_load(in_new_names((folder/'sidebar.yml').read_text()))
     (folder/'sidebar.yml').write_text(yaml.safe_dump(present(menu, folder), sort_keys=False))
     project = import_module('nbdev.config').get_config(ROOT)
-    (folder/'nbdev.yml').write_text(json.dumps(dict(project={'output-dir': str(out)}, website=dict(title=project.title, description=project.description))))
+    (folder/'nbdev.yml').write_text(json.dumps(dict(project={'output-dir': str(out)},
+                                                    website=dict(title=project.title,
+                                                                 description=project.description))))
 
 # ------------------------------------------------------------------ HTML
 
@@ -300,7 +332,8 @@ on.media='all';document.write(on.outerHTML.replace('data-href','href'));on.remov
 
 
 def one_theme(soup):
-    "Fetch the theme that is shown, before the page is painted; the other one waits until it is chosen. Without scripts the page is light."
+    """Fetch the theme that is shown, before the page is painted; the other one waits until it is chosen.
+    Without scripts the page is light."""
     links = soup.select('link.quarto-color-scheme')
     for old in soup.find_all('script', string=re.compile('smalldocs-scheme')): old.decompose()
     plain = soup.new_tag('noscript')
@@ -312,13 +345,15 @@ def one_theme(soup):
 
 
 def mathml(span):
-    "Show a formula without a script: TeX becomes MathML, spaced as in TeX after a logarithm, around a set difference and in bars."
+    """Show a formula without a script:
+    TeX becomes MathML, spaced as in TeX after a logarithm, around a set difference and in bars."""
     from latex2mathml.converter import convert
     tex = span.get_text().strip()[2:-2].strip()                                           # without \\( and \\)
     spaced = re.sub(r'\\(ln|log)(?=\s|\\(?!left|big))', r'\\\1\\,', tex)
     text = convert(spaced, display='block' if 'display' in span['class'] else 'inline')
     span.clear()
-    text = text.replace('<mi>&#x029F5;</mi>', '<mo>&#x2216;</mo>').replace('<mo stretchy="false">&#x0007C;</mo>', '<mi>|</mi>')
+    text = text.replace('<mi>&#x029F5;</mi>', '<mo>&#x2216;</mo>').replace('<mo stretchy="false">&#x0007C;</mo>',
+                                                                           '<mi>|</mi>')
     span.append(BeautifulSoup(text, 'html.parser').math)
     span.math['alttext'] = tex
 
@@ -351,7 +386,8 @@ def one_head(table):
 
 
 def in_line(table):
-    "Say what styles.css needs: columns of figures and of words, heads of rows and of groups. A value that is missing becomes a dash."
+    """Say what styles.css needs: columns of figures and of words, heads of rows and of groups.
+    A value that is missing becomes a dash."""
     one_head(table)
     cells, words = placed(table), set()
     for cell, col, _ in cells:
@@ -359,7 +395,8 @@ def in_line(table):
         if cell.name == 'td' and not cell.find(True) and text.lower() in ('', 'nan', 'nat', '<na>'): cell.string = '–'
         if cell.name == 'td' and not FIGURES.fullmatch(text): words.add(col)
     for cell, col, span in cells:
-        for t in cell.find_all(string=re.compile(r'\d (\[|±)')) if col in words else []:              # .51 [.50, .52] stays on a line
+        # .51 [.50, .52] stays on a line
+        for t in cell.find_all(string=re.compile(r'\d (\[|±)')) if col in words else []:
             t.replace_with(re.sub(r'(?<=[\d,±]) (?=[-+−±\d.[])', '\xa0', t))
         left = col in words or cell.name == 'th' and not cell.find_parent('thead')
         kind = 'group' if span > 1 else 'head' if col == 0 else 'words' if left else 'figures'
@@ -380,7 +417,8 @@ def tables(soup):
         in_line(table)
         if 'sd-table' in table.parent.get('class', []): table.parent.unwrap()
         cap = table.caption and table.caption.extract()
-        box = boxed(soup, table, cap.get_text() if cap else 'Table', 'scrolls column-page-table')     # behind column-page-… smalldocs.js hides the contents list
+        # behind column-page-… smalldocs.js hides the contents list
+        box = boxed(soup, table, cap.get_text() if cap else 'Table', 'scrolls column-page-table')
         if not cap: continue
         cap.name = 'figcaption'
         box.wrap(soup.new_tag('figure', attrs={'class': 'captioned'})).insert(0, cap)
@@ -402,11 +440,13 @@ def pictures(soup, folder):
 
 def long_lines(code):
     "The HTML of some code with its lines marked that may not fit: styles.css wraps them below their indentation."
-    def each_line(m): return '\n'.join(f'<span class="{m[1]}">{line}</span>' if line else '' for line in m[2].split('\n'))
+    def each_line(m):
+        return '\n'.join(f'<span class="{m[1]}">{line}</span>' if line else '' for line in m[2].split('\n'))
     lines = re.sub(r'<span class="(\w+)">([^<]*)</span>', each_line, code).split('\n')
     for i, line in enumerate(lines):
         text = html.unescape(re.sub('<[^>]+>', '', line))
-        if len(text) > 80: lines[i] = f'<span class="long" style="--indent: {len(text) - len(text.lstrip()) + 4}ch">{line}</span>'
+        if len(text) > 80:
+            lines[i] = f'<span class="long" style="--indent: {len(text) - len(text.lstrip()) + 4}ch">{line}</span>'
     return '\n'.join(lines)
 
 
@@ -414,7 +454,8 @@ PRE = r'(<pre\b[^>]*>(?:<code\b[^>]*>)?){}((?:</code>)?</pre>)'
 
 
 def set_aside(text):
-    "A page without its code, which is most of it and needs no more than marks on long lines, and the code: what stands in each `<pre>`."
+    """A page without its code, which is most of it and needs no more than marks on long lines, and the code:
+    what stands in each `<pre>`."""
     code = []
 
     def emptied(m):
@@ -431,7 +472,8 @@ def put_back(text, code):
 
 def menus(soup):
     "The first thing that the keyboard reaches is a link to the text. What opens and shuts is a button."
-    soup.body.insert(0, BeautifulSoup('<a class="skip-link" href="#quarto-document-content">Skip to content</a>', 'html.parser'))
+    soup.body.insert(0, BeautifulSoup('<a class="skip-link" href="#quarto-document-content">Skip to content</a>',
+                                      'html.parser'))
     soup.main['tabindex'] = '-1'
     for a in soup.select('#quarto-sidebar a[data-bs-toggle], .quarto-color-scheme-toggle'):
         a.name, a['type'] = 'button', 'button'
@@ -439,16 +481,19 @@ def menus(soup):
         a['class'] = [*a['class'], 'plain']
         if 'title' in a.attrs: a['aria-label'] = a['title']
         if 'data-bs-target' in a.attrs: a['aria-controls'] = a['data-bs-target'][1:]
-    for head in soup.select('#quarto-sidebar a[href=""]'):                                             # the name of a group of pages, which leads nowhere
+    # the name of a group of pages, which leads nowhere
+    for head in soup.select('#quarto-sidebar a[href=""]'):
         head.name, head.attrs = 'span', {'class': 'sidebar-group'}
     for toggle in soup.select('#quarto-sidebar .sidebar-item-toggle'):
         head = toggle.find_previous_sibling()
         toggle['aria-label'] = f'Pages of {head.get_text(strip=True)}'
-        if head.name == 'button': toggle.attrs |= {'tabindex': '-1', 'aria-hidden': 'true'}             # the name beside it does the same
+        # the name beside it does the same
+        if head.name == 'button': toggle.attrs |= {'tabindex': '-1', 'aria-hidden': 'true'}
 
 
 def improve(text, folder):
-    "One page's HTML: nothing from elsewhere, maths without scripts, boxes that scroll, what screen readers and keyboards need."
+    """One page's HTML:
+    nothing from elsewhere, maths without scripts, boxes that scroll, what screen readers and keyboards need."""
     soup = BeautifulSoup(text, 'html.parser')
     for e in soup.select('link[href*=katex], script[src*=katex]'): e.decompose()
     one_theme(soup)
@@ -461,15 +506,20 @@ def improve(text, folder):
 
 
 MORE_NAMES = {                                         # of the glossary's terms, besides those that stand in it
-    'u1 to u5': ['u1–u5', 'u1', 'u2', 'u3', 'u4', 'u5'], 'Held-out rows': ['held-out training rows', 'rows held out', 'rows that were held out'],
-    'Logits': ['logit'], 'probit': ['ordered probit'], 'MSE': ['mean squared error'], 'RMSE': ['root mean squared error'],
+    'u1 to u5': ['u1–u5', 'u1', 'u2', 'u3', 'u4', 'u5'],
+    'Held-out rows': ['held-out training rows', 'rows held out', 'rows that were held out'],
+    'Logits': ['logit'], 'probit': ['ordered probit'], 'MSE': ['mean squared error'],
+    'RMSE': ['root mean squared error'],
     'NLL': ['negative log-likelihood'], 'nats': ['nat'], 'Calibration': ['calibrated'],
     'Prediction set': ['sets of neighbouring levels'], "Holm's correction": ["Holm's method"], 'Search': ['searches']}
-ORDINARY = {                                           # where the same words mean something else, on every page or on one
-    '': ['are level with', 'below the level', 'fold the', 'cuts it', 'to score', 'should score', 'scores every', 'scores it', 'History and Context',
+# where the same words mean something else, on every page or on one
+ORDINARY = {
+    '': ['are level with', 'below the level', 'fold the', 'cuts it', 'to score', 'should score', 'scores every',
+         'scores it', 'History and Context',
          'that score', 'nonconformity score', 'member of a list', 'value for each member'],
     'models/scores.html': ['member', 'members'], 'studies/top_50_for_every_user.html': ['score', 'scores']}
-NO_PROSE = set('header nav h1 h2 h3 h4 h5 h6 pre code a table figure figcaption button summary math script style'.split())
+NO_PROSE = set('header nav h1 h2 h3 h4 h5 h6 pre code a table figure figcaption button summary math script '
+               'style'.split())
 
 
 def within(e, names):
@@ -480,7 +530,9 @@ def within(e, names):
 def in_prose(text):
     "Whether a text stands in a paragraph or in an entry of a list, and in nothing that is no prose."
     classes = [up.get('class', ()) for up in text.parents]
-    return within(text, {'p', 'li'}) and not within(text, NO_PROSE) and not any('cell-output' in c and 'cell-output-markdown' not in c for c in classes)
+    return within(text, {'p', 'li'}) and not within(text, NO_PROSE) and not any('cell-output' in c
+                                                                                and 'cell-output-markdown' not in c
+                                                                                for c in classes)
 
 
 def same(name):
@@ -490,11 +542,13 @@ def same(name):
 
 def named(term, place, others=()):
     "The names of a term, in the singular and the plural, each with the term and its place."
-    return {name + s: (term, *place) for name in (term, *others) for s in ('', 's')} | {name: (term, *place) for name in MORE_NAMES.get(term, [])}
+    return {name + s: (term, *place) for name in (term, *others)
+            for s in ('', 's')} | {name: (term, *place) for name in MORE_NAMES.get(term, [])}
 
 
 def entries(soup):
-    """Give the entries of the glossary ids; the names of its terms are returned: {name: (term, id, first sentence)}. An entry begins with its terms in bold and with other
+    """Give the entries of the glossary ids; the names of its terms are returned: {name: (term, id, first sentence)}.
+    An entry begins with its terms in bold and with other
     names of the first one. Terms in italics belong to it, too, unless they have an entry of their own."""
     def split(text): return [t for t in re.split(r',? (?:and|or|also called) |, ', text.replace('’', "'")) if t]
     bold, italic = {}, {}
@@ -503,7 +557,8 @@ def entries(soup):
         first, *more = split(p.strong.get_text())
         p['id'] = re.sub(r'\W+', '-', first.lower())
         sentence = re.match(r'.*?[.?](?= |$)', text)[0]
-        place = p['id'], re.sub(r'\\[()]| \([A-Z][^)]*\)', '', sentence)                            # without the marks of maths and without references
+        # without the marks of maths and without references
+        place = p['id'], re.sub(r'\\[()]| \([A-Z][^)]*\)', '', sentence)
         bold |= named(first, place, split(head.removeprefix(p.strong.get_text())))
         for term in more: bold |= named(term, place)
         for e in p.select('em'): italic |= named(e.get_text(), place)
@@ -545,27 +600,38 @@ def search_entries(soup, href):
     sections = [('', '', [])]
 
     def prose(e):
-        texts = [t for t in e.find_all(string=True) if not within(t, {'pre', 'style'}) and 'source' not in t.parent.get('class', ())]
+        texts = [t for t in e.find_all(string=True) if not within(t, {'pre', 'style'})
+                 and 'source' not in t.parent.get('class', ())]
         return re.sub('…+', '…', ''.join('…' if within(t, {'math'}) else t for t in texts))
     for e in main.find_all(['h2', 'h3', 'p', 'li', 'td', 'th', 'figcaption', 'caption']):
-        if e.name in ('h2', 'h3'): sections.append((e.get('id') or e.get('data-anchor-id') or e.parent.get('id', ''), e.get_text(' ', strip=True), []))
+        if e.name in ('h2', 'h3'):
+            sections.append((e.get('id') or e.get('data-anchor-id') or e.parent.get('id', ''),
+                             e.get_text(' ', strip=True), []))
         elif not within(e, {'nav', 'li', 'td'}): sections[-1][2].append(prose(e))
     tidy = [(i, head, re.sub(r'\s+', ' ', ' '.join(texts)).strip()) for i, head, texts in sections]
-    return [dict(objectID=f'{href}#{i}', href=f'{href}#{i}' if i else href, title=title, section=head, text=text) for i, head, text in tidy if head or text]
+    return [dict(objectID=f'{href}#{i}', href=f'{href}#{i}' if i else href, title=title, section=head, text=text) for i,
+            head, text in tidy if head or text]
 
 
-CHANGES = {                                            # search finds the words as they are typed, in titles and headings first
+# search finds the words as they are typed, in titles and headings first
+CHANGES = {
     'threshold: 0.3,': 'threshold: 0.3, useExtendedSearch: true, ignoreFieldNorm: true,',
     '{ name: "title", weight: 2 }, { name: "section", weight: 2 }, { name: "text", weight: 1 }':
-        '{ name: "section", weight: 4 }, { name: "title", weight: 2 }, { name: "all", weight: 1, getFn: (e) => [e.title, e.section, e.text].join(" ") }',
+        '{ name: "section", weight: 4 }, { name: "title", weight: 2 }, { name: "all", weight: 1, getFn: (e) => '
+        '[e.title, e.section, e.text].join(" ") }',
     'fuse.search(q, { limit })': 'fuse.search(q.split(/\\s+/).map((w) => `\'${w}`).join(" "), { limit })',
     # the other theme is fetched when it is chosen, and shown when it is there
-    'l.media = l.classList.contains("quarto-color-alternate") === alt ? "all" : "not all"; });\n    setTimeout(markDark, 50);':
-        'const on = l.classList.contains("quarto-color-alternate") === alt, show = () => { l.media = "all"; other(l).media = "not all"; markDark(); };\n'
-        '      if (on && l.href) show(); else if (on) { l.media = "all"; l.onload = show; l.href = l.dataset.href; } });',
-    'const setScheme = (alt) => {': 'const other = (l) => $$("link.quarto-color-scheme").find((o) => o !== l);\n  const setScheme = (alt) => {',
+    'l.media = l.classList.contains("quarto-color-alternate") === alt ? "all" : "not all"; });\n    '
+    'setTimeout(markDark, 50);':
+        'const on = l.classList.contains("quarto-color-alternate") === alt, show = () => { l.media = "all"; '
+        'other(l).media = "not all"; markDark(); };\n'
+        '      if (on && l.href) show(); else if (on) { l.media = "all"; l.onload = show; l.href = l.dataset.href; } '
+        '});',
+    'const setScheme = (alt) => '
+    '{': 'const other = (l) => $$("link.quarto-color-scheme").find((o) => o !== l);\n  const setScheme = (alt) => {',
     'if (glass) glass.classList.toggle("show", show);':
-        'if (glass) glass.classList.toggle("show", show);\n    $$(".quarto-btn-toggle").forEach((b) => b.setAttribute("aria-expanded", show));'}
+        'if (glass) glass.classList.toggle("show", show);\n    $$(".quarto-btn-toggle").forEach((b) => '
+        'b.setAttribute("aria-expanded", show));'}
 
 
 def changed(js):
@@ -582,7 +648,8 @@ def few_icons(out):
     folder, css = out/'site_libs/bootstrap-icons', (out/'site_libs/bootstrap-icons/bootstrap-icons.min.css').read_text()
     names = {name for page in out.rglob('*.html') for name in re.findall(r'\bbi-([\w-]+)', page.read_text())}
     rules = {name: rule for rule, name in re.findall(r'(\.bi-([\w-]+)::before\{[^}]*\})', css) if name in names}
-    codes = set(re.findall(r'content: ?"\\(f\w+)"', ''.join(rules.values()) + (out/'site_libs/smalldocs.css').read_text()))
+    codes = set(re.findall(r'content: ?"\\(f\w+)"',
+                           ''.join(rules.values()) + (out/'site_libs/smalldocs.css').read_text()))
     head = re.sub(r'src:[^;}]*', 'src:url("fonts/bootstrap-icons.woff") format("woff")', css[:css.index('.bi-')])
     (folder/'bootstrap-icons.min.css').write_text(head + ''.join(rules.values()))
     font = folder/'fonts/bootstrap-icons.woff'
@@ -595,7 +662,9 @@ def build(out=OUT, folder=STAGE):
     from smalldocs.site import build as smalldocs
     stage(folder, out)
     site = smalldocs(folder, quiet=True)
-    for css in (out/'site_libs/themes').rglob('*.css'): css.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', css.read_text()))      # fonts from elsewhere
+    # fonts from elsewhere
+    for css in (out/'site_libs/themes').rglob('*.css'):
+        css.write_text(re.sub(r'@import url\(https:[^)]*\);?', '', css.read_text()))
     (script := out/'site_libs/smalldocs.js').write_text(changed(script.read_text()))
     found, glossary = [], out/'glossary.html'
     terms = entries(soup := BeautifulSoup(glossary.read_text(), 'html.parser'))

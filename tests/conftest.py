@@ -1,4 +1,5 @@
-"Fixtures: the real data where it can be had, and made-up ratings everywhere. Each of pytest's processes computes on one thread."
+"""Fixtures: the real data where it can be had, and made-up ratings everywhere.
+Each of pytest's processes computes on one thread."""
 import os
 
 import numpy as np
@@ -6,11 +7,17 @@ import pandas as pd
 import pytest
 import torch
 from forked import ONE_THREAD
+from hypothesis import settings
 
 from movielens_ce.data.movielens import load_ml100k
 
 torch.set_num_threads(1)
 os.environ.update(ONE_THREAD)
+
+# Examples are the same in every run; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile('repeatable', derandomize=True)
+settings.register_profile('explore')
+settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'repeatable'))
 
 
 def seconds(item):
@@ -20,17 +27,20 @@ def seconds(item):
 
 
 def together(item):
-    "What a test shares with others that are best run by one process: trained models, or parsed pages. Most tests share nothing."
+    """What a test shares with others that are best run by one process: trained models, or parsed pages.
+    Most tests share nothing."""
     mark = item.get_closest_marker('xdist_group')
     return mark.args[0] if mark else item.nodeid
 
 
 def pytest_collection_modifyitems(config, items):
-    "The longest tests come first, then those that share something, dealt out to xdist's processes, each of which begins with a stretch of its own of this list."
+    """The longest tests come first, then those that share something, dealt out to xdist's processes, each of which
+    begins with a stretch of its own of this list."""
     n = getattr(config, 'workerinput', {}).get('workercount', 1)
     groups, dealt = {}, [[] for _ in range(n)]
     for item in items: groups.setdefault(together(item), []).append(item)
-    for group in sorted(groups.values(), key=lambda group: (seconds(group[0]) if len(group) == 1 else 0, len(group)), reverse=True): min(dealt, key=len).extend(group)
+    for group in sorted(groups.values(), key=lambda group: (seconds(group[0]) if len(group) == 1 else 0, len(group)),
+                        reverse=True): min(dealt, key=len).extend(group)
     items[:] = [item for tests in dealt for item in tests]
 
 

@@ -1,5 +1,7 @@
-"""Processes and Jupyter kernels for the tests, forked from one process that has imported torch, fastai and the package. A new interpreter takes four seconds for these imports,
-which is longer than most notebooks take for their cells. Nothing else is shared: each fork has its own modules, names and folder."""
+"""Processes and Jupyter kernels for the tests, forked from one process that has imported torch, fastai and the
+package. A new interpreter takes four seconds for these imports,
+which is longer than most notebooks take for their cells. Nothing else is shared: each fork has its own modules, names
+and folder."""
 import multiprocessing
 import os
 import runpy
@@ -14,19 +16,23 @@ from jupyter_client.provisioning import LocalProvisioner
 
 INLINE = 'module://matplotlib_inline.backend_inline'                     # what ipykernel sets for its plots
 FORKS = multiprocessing.get_context('forkserver')
-FORKS.set_forkserver_preload(['fastai.tabular.all', 'fastai.collab', 'movielens_ce.use.cli', 'movielens_ce.compare.plots', 'movielens_ce.use.recommend', 'ipykernel.kernelapp'])
+FORKS.set_forkserver_preload(['fastai.tabular.all', 'fastai.collab', 'movielens_ce.use.cli',
+                              'movielens_ce.compare.plots', 'movielens_ce.use.recommend', 'ipykernel.kernelapp'])
 
 ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'), '1')
-PERSONAL = ('MPLBACKEND', 'MATPLOTLIBRC', 'PYTHONWARNINGS', 'PYTHONOPTIMIZE', 'PYTHONDEVMODE', 'PYTHONSTARTUP', 'PYTHONINSPECT', 'COLUMNS', 'LINES', 'NO_COLOR', 'FORCE_COLOR')
+PERSONAL = ('MPLBACKEND', 'MATPLOTLIBRC', 'PYTHONWARNINGS', 'PYTHONOPTIMIZE', 'PYTHONDEVMODE', 'PYTHONSTARTUP',
+            'PYTHONINSPECT', 'COLUMNS', 'LINES', 'NO_COLOR', 'FORCE_COLOR')
 
 
 def own_environment():
-    "The environment of the processes that tests start: one thread, and nothing of a person's that changes what Python and its libraries show."
+    """The environment of the processes that tests start:
+    one thread, and nothing of a person's that changes what Python and its libraries show."""
     return {k: v for k, v in os.environ.items() if k not in PERSONAL} | ONE_THREAD
 
 
 def prepared(env, folder, log, function, args):
-    "In the fork: call a function as in a new process with this environment, in this folder, what it prints going into a file."
+    """In the fork:
+    call a function as in a new process with this environment, in this folder, what it prints going into a file."""
     os.setsid()
     if log:
         for stream in (1, 2): os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
@@ -42,13 +48,15 @@ def prepared(env, folder, log, function, args):
 
 def ensure_running():
     "Start the process that is forked, unless it runs already."
-    with mock.patch.dict(os.environ, own_environment(), clear=True), mock.patch.object(sys, 'warnoptions', []): forkserver.ensure_running()
+    with mock.patch.dict(os.environ, own_environment(), clear=True), mock.patch.object(sys, 'warnoptions', []):
+        forkserver.ensure_running()
 
 
 def start(function, *args, env=None, folder='.', log=None):
     "Call a function in a fork, which leads a process group of its own."
     ensure_running()
-    process = FORKS.Process(target=prepared, args=(dict(env or own_environment()), str(folder), log and str(log), function, args))
+    process = FORKS.Process(target=prepared, args=(dict(env or own_environment()), str(folder), log and str(log),
+                                                   function, args))
     process.start()
     return process
 
@@ -70,7 +78,8 @@ def as_script(module, *args):
 def serve(connection_file):
     "What `python -m ipykernel_launcher -f connection_file` does."
     from ipykernel.kernelapp import IPKernelApp
-    IPKernelApp.launch_instance(['-f', connection_file, f'--IPKernelApp.parent_handle={os.getppid()}'])          # it ends when its parent does
+    # it ends when its parent does
+    IPKernelApp.launch_instance(['-f', connection_file, f'--IPKernelApp.parent_handle={os.getppid()}'])
 
 
 class Process:

@@ -13,7 +13,8 @@ def test_each_name_is_a_benchmark_with_results(name):
     assert run.benchmark(name).__doc__ and (_common.RESULTS/f'{name}.csv').exists()
 
 
-@pytest.mark.parametrize('line, said', [(['epochs'], 'unknown benchmark epochs'), (['loader', '--runs', '0'], '--runs must be at least 1, not 0')])
+@pytest.mark.parametrize('line, said', [(['epochs'], 'unknown benchmark epochs'),
+                                        (['loader', '--runs', '0'], '--runs must be at least 1, not 0')])
 def test_what_cannot_be_run_is_refused(line, said, capsys):
     with pytest.raises(SystemExit) as e: run.arguments(line)
     assert e.value.code == 2 and said in capsys.readouterr().err
@@ -22,7 +23,8 @@ def test_what_cannot_be_run_is_refused(line, said, capsys):
 def test_runs_alternate_after_a_warm_up_and_what_never_ends_has_no_factor(tmp_path, capsys):
     order = []
     def contender(name, seconds): return lambda: order.append(name) or seconds
-    seconds = _common.alternate({'a': contender('a', 4.), 'b': contender('b', 1.), 'c': contender('c', float('inf'))}, 2)
+    seconds = _common.alternate({'a': contender('a', 4.), 'b': contender('b', 1.), 'c': contender('c', float('inf'))},
+                                2)
     assert ''.join(order) == 'abc'*3 and seconds['b'] == [1., 1.]
     _common.report(seconds, 'a', tmp_path/'t.csv')
     table = pd.read_csv(tmp_path/'t.csv')

@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fastai.callback import progress, schedule                             # they give Learner its no_bar and its fit_one_cycle
+
+# they give Learner its no_bar and its fit_one_cycle
+from fastai.callback import progress, schedule  # noqa: F401
 from fastai.learner import Learner
 
-from movielens_ce.scoring import metrics
-from movielens_ce.data.loaders import random_split, rating_dls
-from movielens_ce.scoring.predictions import as_metric, predict, score
-from movielens_ce.scoring.posthoc import fit_gaussian
 from movielens_ce.compare.entries import MODELS
-from movielens_ce.use.saved import Recommender, load_model, train_on_all
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.scoring import metrics
+from movielens_ce.scoring.posthoc import fit_gaussian
+from movielens_ce.scoring.predictions import as_metric, predict, score
 from movielens_ce.training.loop import fit_one_cycle
+from movielens_ce.use.saved import Recommender, load_model, train_on_all
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,8 @@ def no_float64(monkeypatch):
 
     def widen(self, *args, **kwargs):
         was = left.get(id(self))
-        if 'movielens_ce' in sys._getframe(1).f_globals['__name__'] and not (was and was() is self): raise TypeError("the device doesn't support float64")
+        if 'movielens_ce' in sys._getframe(1).f_globals['__name__'] and not (was and was() is self):
+            raise TypeError("the device doesn't support float64")
         return double(self, *args, **kwargs)
     monkeypatch.setattr(torch.Tensor, 'cpu', leave)
     monkeypatch.setattr(torch.Tensor, 'double', widen)
@@ -40,7 +43,8 @@ def no_float64(monkeypatch):
 def test_from_training_to_lists(name, made_up):
     entry = MODELS[name]
     dls = rating_dls(made_up, random_split(0, made_up), target=entry.target, context=entry.context, bs=64, device='cpu',
-                     user_features=pd.DataFrame(dict(age=[20, 30, 40]), index=[100, 101, 999]) if name == 'dot' else None)
+                     user_features=pd.DataFrame(dict(age=[20, 30, 40]), index=[100, 101, 999]) if name == 'dot'
+                     else None)
     torch.manual_seed(0)
     model = entry.make(dls)
     fit_one_cycle(model, dls, n_epoch=1, lr_max=.02, loss_func=entry.loss_func, seed=0, progress=False)

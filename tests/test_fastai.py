@@ -1,23 +1,25 @@
 "What a fastai user does with our loaders: train, show, predict, interpret; and what a mistake is told."
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from fastai.callback import progress, schedule                             # they give Learner its no_bar and its fit_one_cycle
+
+# they give Learner its no_bar and its fit_one_cycle
+from fastai.callback import progress, schedule  # noqa: F401
 from fastai.interpret import ClassificationInterpretation, Interpretation
 from fastai.learner import Learner
 
-from movielens_ce.data import loaders
-from movielens_ce.scoring import predictions
-from movielens_ce.scoring.intervals import intervals
 from movielens_ce.compare.experiment import iter_runs
+from movielens_ce.data import loaders
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import random_split, rating_dls
-from movielens_ce.scoring.predictions import as_metric
-from movielens_ce.scoring.metrics import accuracy, rmse
 from movielens_ce.models.models import CollabNN, DotProductBias, OrdinalMF
+from movielens_ce.scoring import predictions
+from movielens_ce.scoring.intervals import intervals
+from movielens_ce.scoring.metrics import accuracy, rmse
+from movielens_ce.scoring.predictions import as_metric
 
-KINDS = dict(rating=('rating', DotProductBias, None), classes=('class', CollabNN, None), context=('class', OrdinalMF, TimeContext))
+KINDS = dict(rating=('rating', DotProductBias, None), classes=('class', CollabNN, None),
+             context=('class', OrdinalMF, TimeContext))
 
 
 @pytest.fixture(params=KINDS)
@@ -56,7 +58,8 @@ def test_show_results(learn, shown, made_up):
     np.testing.assert_allclose(frame.rating.astype(float), rated.rating)
     out = learn.model(*learn.dls.valid.one_batch()[:-1])[:4].detach()
     want = out[:, 0] if learn.dls.target == 'rating' else learn.dls.scale.to_rating(out.argmax(1))
-    np.testing.assert_allclose(frame.predicted.astype(float), want, atol=1e-4)                       # shown with four decimals
+    # shown with four decimals
+    np.testing.assert_allclose(frame.predicted.astype(float), want, atol=1e-4)
 
 
 def test_predict_a_row(learn, made_up):
@@ -90,18 +93,21 @@ def test_pairs_without_ratings_are_not_scored(learn, shown, made_up):
 def test_predict_whatever_a_row_is_called(learn, made_up):
     one = made_up[['user', 'item', 'rating']].iloc[[3]]
     user, item, rating = one.iloc[0]
-    rows = [one, one.iloc[0], dict(one.iloc[0]), next(one.itertuples()), next(one.itertuples(index=False)), (user, item), [user, item], (user, item, rating),
+    rows = [one, one.iloc[0], dict(one.iloc[0]), next(one.itertuples()), next(one.itertuples(index=False)),
+            (user, item), [user, item], (user, item, rating),
             np.array([user, item]), dict(user=str(int(user)), item=str(int(item))), learn.dls.test_dl(one).dataset[0]]
     said = [learn.predict(row)[0] for row in rows]
     assert said == pytest.approx([said[0]]*len(rows))
     with_context = learn.dls.valid_ds[5]
     frame = learn.dls.valid_ds.decode(*learn.dls.valid_ds.tensors)
-    assert learn.predict(with_context)[0] == pytest.approx(learn.dls.scale.to_rating(0)*0 + learn.predict(with_context[:learn.dls.valid_ds.n_inp])[0])
+    assert learn.predict(with_context)[0] == pytest.approx(learn.dls.scale.to_rating(0)*0
+                                                           + learn.predict(with_context[:learn.dls.valid_ds.n_inp])[0])
     assert learn.predict(with_context, with_input=True)[0] is not None and len(frame) == len(learn.dls.valid_ds)
     for row in (dict(user=3), one[['user']], one[['user']].iloc[0], dict(film=3, user=3)):
         with pytest.raises(ValueError, match="no column 'item'"): learn.predict(row)
     for row in (3.5, 'text', (3,), (1, 2, 3, 4), None):
-        with pytest.raises(ValueError, match='a row to predict is a row of a frame, a dict, or a tuple'): learn.predict(row)
+        with pytest.raises(ValueError, match='a row to predict is a row of a frame, a dict, or a tuple'):
+            learn.predict(row)
 
 
 def test_interpretation(learn, shown):
@@ -114,7 +120,8 @@ def test_interpretation(learn, shown):
     ids = learn.dls.valid_ds.decode(*learn.dls.valid_ds.tensors)
     np.testing.assert_array_equal(top.user, ids.user[rows.flatten().tolist()])
     np.testing.assert_array_equal(two.user, ids.user[[5, 2]])
-    assert (abs(top.predicted.astype(float) - top.rating.astype(float)) >= .5).all()                # where it is most wrong
+    # where it is most wrong
+    assert (abs(top.predicted.astype(float) - top.rating.astype(float)) >= .5).all()
 
 
 def test_confusion_matrix(learn):
@@ -125,12 +132,15 @@ def test_confusion_matrix(learn):
     true = dls.valid_ds.tensors[-1][:, 0]
     assert counts.sum() == len(true) and counts[int(true[0])].sum() == (true == true[0]).sum()
     assert np.trace(counts) == (best == true).sum()
-    assert {r for a, b, _ in interp.most_confused(1) for r in (a, b)} <= set(dls.scale.levels)       # ratings, not classes
+    # ratings, not classes
+    assert {r for a, b, _ in interp.most_confused(1) for r in (a, b)} <= set(dls.scale.levels)
 
 
-@pytest.mark.parametrize('target, model, says', [('class', DotProductBias, 'targets are classes of 10 levels'), ('rating', CollabNN, 'targets are ratings')])
+@pytest.mark.parametrize('target, model, says', [('class', DotProductBias, 'targets are classes of 10 levels'),
+                                                 ('rating', CollabNN, 'targets are ratings')])
 def test_a_model_for_other_targets_is_told_so(made_up, target, model, says):
-    dls, other = (rating_dls(made_up, random_split(0, made_up), target=t, bs=32, device='cpu') for t in (target, dict(rating='class').get(target, 'rating')))
+    dls, other = (rating_dls(made_up, random_split(0, made_up), target=t, bs=32, device='cpu')
+                  for t in (target, dict(rating='class').get(target, 'rating')))
     learn = Learner(dls, model.from_dls(other))
     with learn.no_logging(), learn.no_bar(), pytest.raises(ValueError, match=says): learn.fit(1)
 
@@ -151,7 +161,8 @@ def test_a_device_that_is_not_there(made_up, device, says):
 @pytest.mark.parametrize('name', ['fastai_dot', 'fastai_nn'])
 def test_ids_that_are_text_train_fastais_models_as_numbers_do(name, made_up):
     "fastai gives text of test rows rows of a table, too: the rows would not be ours."
-    made_up = made_up.sort_values('user', ignore_index=True)                             # users of test rows without training rows
+    # users of test rows without training rows
+    made_up = made_up.sort_values('user', ignore_index=True)
     text = made_up.assign(**{c: made_up[c].map('{:05}'.format) for c in ('user', 'item')})
     a, b = (next(iter_runs(ratings, [name], n_epoch=1))[0].pred.probs for ratings in (made_up, text))
     np.testing.assert_array_equal(a, b)

@@ -1,4 +1,5 @@
-"Columns of users and items as a part of every model: what they add for ids without ratings, and that nothing else breaks."
+"""Columns of users and items as a part of every model:
+what they add for ids without ratings, and that nothing else breaks."""
 from dataclasses import replace
 
 import numpy as np
@@ -6,18 +7,18 @@ import pandas as pd
 import pytest
 import torch
 
-from movielens_ce.use import foldin
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import train
 from movielens_ce.data.loaders import Features, rating_dls, vocabulary
 from movielens_ce.data.ratings import RatingScale
-from movielens_ce.scoring.predictions import predict
-from movielens_ce.scoring.posthoc import Gaussian
-from movielens_ce.training.losses import LOSSES
 from movielens_ce.scoring.metrics import rmse
-from movielens_ce.use.recommend import top_n
-from movielens_ce.compare.fit import train
-from movielens_ce.compare.entries import MODELS
-from movielens_ce.use.saved import load_model, train_on_all
+from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.scoring.predictions import predict
 from movielens_ce.training.loop import fit_one_cycle, fit_unknown
+from movielens_ce.training.losses import LOSSES
+from movielens_ce.use import foldin
+from movielens_ce.use.recommend import top_n
+from movielens_ce.use.saved import load_model, train_on_all
 
 LOOP = [m for m, e in MODELS.items() if e.trainer == 'loop']
 every_entry = pytest.mark.parametrize('name', LOOP)
@@ -28,19 +29,23 @@ STARS = RatingScale((1, 2, 3, 4, 5))
 def town():
     "Ratings that depend on who one is (`job`) and on what it is (`kind`), and the columns of everybody and everything."
     rng = np.random.default_rng(0)
-    users = pd.DataFrame(dict(job=rng.choice(['baker', 'clown'], 60), age=rng.integers(20, 70, 60)), index=range(100, 160))
-    items = pd.DataFrame(dict(kinds=[['sweet'], ['sad', 'old']]*20, year=rng.integers(1950, 2000, 40)), index=range(1, 41))
+    users = pd.DataFrame(dict(job=rng.choice(['baker', 'clown'], 60), age=rng.integers(20, 70, 60)),
+                         index=range(100, 160))
+    items = pd.DataFrame(dict(kinds=[['sweet'], ['sad', 'old']]*20, year=rng.integers(1950, 2000, 40)),
+                         index=range(1, 41))
     pairs = pd.MultiIndex.from_product([users.index, items.index], names=['user', 'item']).to_frame(index=False)
     pairs = pairs.sample(1600, random_state=0).reset_index(drop=True)
     likes = (users.job[pairs.user] == 'baker').to_numpy() == (items.kinds[pairs['item']].str.len() == 1).to_numpy()
-    ratings = pairs.assign(rating=np.clip(np.where(likes, 4, 2) + rng.integers(-1, 2, len(pairs)), 1, 5), timestamp=np.arange(len(pairs)))
+    ratings = pairs.assign(rating=np.clip(np.where(likes, 4, 2) + rng.integers(-1, 2, len(pairs)), 1, 5),
+                           timestamp=np.arange(len(pairs)))
     new = ratings.user.isin(users.index[:8]).to_numpy() | ratings['item'].isin(items.index[:4]).to_numpy()
     return ratings, (np.flatnonzero(~new), np.flatnonzero(new)), dict(user_features=users, item_features=items)
 
 
 def loaders(town, entry, told=True, **kwargs):
     ratings, splits, features = town
-    return rating_dls(ratings, splits, target=entry.target, bs=64, scale=STARS, device='cpu', **features if told else {}, **kwargs)
+    return rating_dls(ratings, splits, target=entry.target, bs=64, scale=STARS, device='cpu',
+                      **features if told else {}, **kwargs)
 
 
 @pytest.fixture
@@ -72,7 +77,8 @@ def test_a_batch_of_one_is_a_row_of_a_batch(built):
 @every_entry
 def test_unrated_pairs_are_what_the_model_says_of_pairs_in_no_set(built):
     model, dls = built
-    x = dls.valid_ds.tensors[0]                                               # a user or an item that has no training rating
+    # a user or an item that has no training rating
+    x = dls.valid_ds.tensors[0]
     model.eval()
     torch.testing.assert_close(model.unrated()(x), model(x), atol=1e-5, rtol=1e-5)
 
@@ -118,10 +124,12 @@ def test_lists_hold_what_each_pair_is_predicted(built):
     model, dls = built
     best = top_n(model, dls, n=3, users=[100, 130])
     assert set(best.user) == {100, 130}                                      # 100 has no training rating
-    mean = predict(model, dls.test_dl(best[['user', 'item']]), Gaussian(1., STARS) if dls.target == 'rating' else None).point()
+    mean = predict(model, dls.test_dl(best[['user', 'item']]),
+                   Gaussian(1., STARS) if dls.target == 'rating' else None).point()
     np.testing.assert_allclose(best.score, mean, atol=1e-4)
     everything = pd.DataFrame(dict(user=100, item=range(1, 41)))
-    assert best.score[0] >= predict(model, dls.test_dl(everything), 1. if dls.target == 'rating' else None).point().max() - 1e-4
+    assert best.score[0] >= predict(model, dls.test_dl(everything),
+                                    1. if dls.target == 'rating' else None).point().max() - 1e-4
 
 
 @pytest.mark.slow(1)

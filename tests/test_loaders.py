@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 from fastai.tabular.all import CrossEntropyLossFlat, Learner, MSELossFlat, accuracy
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from movielens_ce.data.loaders import RatingDL, random_split, rating_dls
 from movielens_ce.data.ratings import RatingScale
@@ -34,7 +35,8 @@ def test_learner_trains_and_predicts_in_order(dls, made_up):
         shuffled = learn.get_preds(dl=dls.train)[1]
     assert preds.shape == (120, 10) and torch.allclose(preds.sum(1), torch.ones(120), atol=1e-5)
     assert targs.equal(dls.valid_ds.tensors[1]) and decoded.shape == (120,)
-    assert shuffled.equal(dls.train_ds.tensors[1])                         # get_preds puts a shuffled loader back in order
+    # get_preds puts a shuffled loader back in order
+    assert shuffled.equal(dls.train_ds.tensors[1])
 
 
 def test_lr_find(dls):

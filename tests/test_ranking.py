@@ -5,19 +5,31 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from answer.lists import rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movielens_ce.data.loaders import random_split, rating_dls
-from movielens_ce.use.ranking import (ItemScore, hit_rate, mean_rating, ndcg, popularity, precision, rank_scores, rank_users,
-                                  rankings, recall, relevant_items)
-from movielens_ce.use.recommend import top_n
+from answer.lists import rows
 from movielens_ce.compare.entries import MODELS
+from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.use.ranking import (
+    ItemScore,
+    hit_rate,
+    mean_rating,
+    ndcg,
+    popularity,
+    precision,
+    rank_scores,
+    rank_users,
+    rankings,
+    recall,
+    relevant_items,
+)
+from movielens_ce.use.recommend import top_n
 
 METRICS = dict(hit_rate=hit_rate, precision=precision, recall=recall, ndcg=ndcg)
 items = st.integers(0, 12)
-users = st.lists(st.tuples(st.lists(items, unique=True, max_size=13), st.sets(items, min_size=1)), min_size=1, max_size=6)
+users = st.lists(st.tuples(st.lists(items, unique=True, max_size=13), st.sets(items, min_size=1)), min_size=1,
+                 max_size=6)
 
 
 def by_loop(ranked, relevant, n):
@@ -81,11 +93,13 @@ def test_a_perfect_model_gets_1(loaders):
     liked = test[test.rating >= 4]
     assert set(liked['item']) <= set(dls.classes['item'])
     scores = rank_scores(Oracle(dls.test_dl(liked).dataset.tensors[0]), dls, test, n=30)
-    assert {name: scores[f'{name}@30'] for name in ('hit_rate', 'recall', 'ndcg')} == pytest.approx(dict(hit_rate=1, recall=1, ndcg=1))
+    assert {name: scores[f'{name}@30'] for name in ('hit_rate', 'recall',
+                                                    'ndcg')} == pytest.approx(dict(hit_rate=1, recall=1, ndcg=1))
 
 
 @pytest.mark.parametrize('name', MODELS)
-@pytest.mark.parametrize('n', [1, 5, 60])                                      # lists of 60 among 40 items are shorter than n
+# lists of 60 among 40 items are shorter than n
+@pytest.mark.parametrize('n', [1, 5, 60])
 def test_every_model_agrees_with_a_loop(name, n, made_up):
     splits = random_split(0, made_up)
     torch.manual_seed(0)
@@ -117,11 +131,13 @@ def test_the_rated_items_alone_agree_with_a_loop(name, made_up):
 
 def test_ids_may_be_text_under_other_names(made_up):
     splits = random_split(0, made_up)
-    named = made_up.assign(who='u' + made_up.user.astype(str), what='i' + made_up['item'].astype(str), stars=made_up.rating)
+    named = made_up.assign(who='u' + made_up.user.astype(str), what='i' + made_up['item'].astype(str),
+                           stars=made_up.rating)
     dls = rating_dls(named[['who', 'what', 'stars']], splits, user='who', item='what', rating='stars', device='cpu')
     plain = rating_dls(made_up, splits, device='cpu')
     for make in (popularity, mean_rating):
-        assert rank_scores(make(dls), dls, named.iloc[splits[1]]) == rank_scores(make(plain), plain, made_up.iloc[splits[1]])
+        assert rank_scores(make(dls), dls, named.iloc[splits[1]]) == rank_scores(make(plain), plain,
+                                                                                 made_up.iloc[splits[1]])
 
 
 def test_test_rows_may_have_their_ids_as_text(loaders):
@@ -129,7 +145,8 @@ def test_test_rows_may_have_their_ids_as_text(loaders):
     dls, test, _ = loaders
     model = popularity(dls)
     for candidates in ('all', 'rated'):
-        want, text = (rank_users(model, dls, t, n=5, candidates=candidates) for t in (test, test.astype(dict(user=str, item=str))))
+        want, text = (rank_users(model, dls, t, n=5, candidates=candidates)
+                      for t in (test, test.astype(dict(user=str, item=str))))
         assert want.to_numpy().max() > 0
         pd.testing.assert_frame_equal(text, want)
 
@@ -162,7 +179,8 @@ def test_the_model_keeps_its_mode(loaders):
 
 def test_the_table_of_lists_on_made_up_ratings(made_up):
     table = pd.DataFrame(rows(made_up, 'random:0', names=('dot_ce',), n=5))
-    assert table.model.tolist() == ['popularity', 'mean_rating', 'dot_ce', 'dot_ce'] and table.by.tolist()[2:] == ['mean', 'top']
+    assert table.model.tolist() == ['popularity', 'mean_rating', 'dot_ce', 'dot_ce']
+    assert table.by.tolist()[2:] == ['mean', 'top']
     assert table.loc[0, ['difference', 'difference_low', 'difference_high']].eq(0).all()
     assert table.rmse.isna().tolist() == [True, False, False, False]
     assert (table.low <= table['ndcg@5']).all() and (table['ndcg@5'] <= table.high).all()

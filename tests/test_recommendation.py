@@ -6,11 +6,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.loaders import random_split, rating_dls
 from movielens_ce.models.models import DotProductBias
-from movielens_ce.use.recommend import factors, top_n
-from movielens_ce.compare.entries import MODELS
 from movielens_ce.models.scores import SetEmbedding
+from movielens_ce.use.recommend import factors, top_n
 
 every_model = pytest.mark.parametrize('name', MODELS)
 
@@ -54,7 +54,8 @@ def test_seen_items_can_stay(name, made_up):
     lists = top_n(model, dls, 1000, users=[110, 105], exclude_seen=False)
     assert list(lists.user.unique()) == [110, 105]                          # in the order asked for
     assert (lists.groupby('user')['item'].nunique() == dls.n_items - 1).all()   # every item there is, and no unknown
-    for user, mine in lists.groupby('user'):                                # rated pairs are in sets: their scores are the model's own
+    # rated pairs are in sets: their scores are the model's own
+    for user, mine in lists.groupby('user'):
         np.testing.assert_allclose(mine.score, scores(model, dls, user)[mine['item']], rtol=1e-5)
 
 
@@ -72,10 +73,12 @@ class LargestTensor(TorchDispatchMode):
     "Notes the most elements of any tensor that an operation makes anew."
     def __init__(self, model, dls):
         super().__init__()
-        self.most, self.own = 0, {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers(), *dls.train_ds.tensors]}
+        self.most, self.own = 0, {t.untyped_storage().data_ptr()
+                                  for t in [*model.parameters(), *model.buffers(), *dls.train_ds.tensors]}
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        new = [t for t in tree_leaves(out) if isinstance(t, torch.Tensor) and t.layout == torch.strided and t.numel() and t.untyped_storage().data_ptr() not in self.own]
+        new = [t for t in tree_leaves(out) if isinstance(t, torch.Tensor) and t.layout == torch.strided and t.numel()
+               and t.untyped_storage().data_ptr() not in self.own]
         self.most = max([self.most, *(t.numel() for t in new)])
         return out
 
@@ -89,7 +92,8 @@ def test_memory_is_bounded_by_the_chunk(name, chunk):
     ratings = pd.DataFrame(dict(user=pairs//n_items, item=pairs%n_items, rating=rng.integers(1, 6, 1500)))
     model, dls = made(name, ratings, full_vocab=True)
     with LargestTensor(model, dls) as seen: top_n(model, dls, 10, chunk=chunk)
-    sets = [m for m in model.modules() if isinstance(m, SetEmbedding)]        # they sum over the training pairs, once a batch: a table of their owners
+    # they sum over the training pairs, once a batch: a table of their owners
+    sets = [m for m in model.modules() if isinstance(m, SetEmbedding)]
     own = max([2*len(m.key) for m in sets] + [m.shape[0]*m.weight.shape[-1] for m in sets], default=0)
     assert 0 < seen.most <= max(chunk*n_items, own)
 
@@ -97,7 +101,8 @@ def test_memory_is_bounded_by_the_chunk(name, chunk):
 def test_works_through_a_learner(made_up):
     from fastai.learner import Learner
     model, dls = made('dot', made_up)
-    pd.testing.assert_frame_equal(top_n(Learner(dls, model, loss_func=torch.nn.MSELoss()), dls, 3), top_n(model, dls, 3))
+    pd.testing.assert_frame_equal(top_n(Learner(dls, model, loss_func=torch.nn.MSELoss()), dls, 3),
+                                  top_n(model, dls, 3))
 
 
 def test_titles_and_names_as_ids(made_up):
@@ -118,8 +123,11 @@ def test_factors_make_the_scores(made_up):
     assert list(got['item']) == list(items.index[score.argmax(1)])
 
 
-@pytest.mark.parametrize('kwargs, says', [(dict(users=[100, 999, -1]), 'unknown user 999, -1'), (dict(users='999'), 'unknown user 999'), (dict(users='0100'), 'unknown user 0100'), (dict(n=0), 'n must be'),
-                                          (dict(n=-3), 'n must be'), (dict(chunk=0), 'chunk must be'), (dict(by='rank'), "'mean' or 'top'")])
+@pytest.mark.parametrize('kwargs, says', [(dict(users=[100, 999, -1]), 'unknown user 999, -1'),
+                                          (dict(users='999'), 'unknown user 999'),
+                                          (dict(users='0100'), 'unknown user 0100'), (dict(n=0), 'n must be'),
+                                          (dict(n=-3), 'n must be'), (dict(chunk=0), 'chunk must be'),
+                                          (dict(by='rank'), "'mean' or 'top'")])
 def test_mistakes_get_a_line(kwargs, says, made_up):
     model, dls = made('dot', made_up)
     with pytest.raises(ValueError, match=says) as e: top_n(model, dls, **kwargs)
@@ -130,13 +138,15 @@ def test_users_may_be_written_as_text(made_up):
     dls = rating_dls(made_up, random_split(0, made_up), bs=16, device='cpu')
     model = DotProductBias.from_dls(dls, 3)
     want = top_n(model, dls, 4, users=[103, 100])
-    for users in (['103', '100'], [103., 100.], [103, '100', 103], pd.Series(['103', '100'], index=[7, 3])): pd.testing.assert_frame_equal(top_n(model, dls, 4, users=users), want)
+    for users in (['103', '100'], [103., 100.], [103, '100', 103], pd.Series(['103', '100'], index=[7, 3])):
+        pd.testing.assert_frame_equal(top_n(model, dls, 4, users=users), want)
     pd.testing.assert_frame_equal(top_n(model, dls, 4, users='100'), top_n(model, dls, 4, users=100))
 
 
 def test_no_users_is_no_mistake(made_up):
     model, dls = made('dot', made_up)
-    assert list(top_n(model, dls, users=[]).columns) == ['user', 'item', 'rank', 'score'] and not len(top_n(model, dls, users=[]))
+    assert list(top_n(model, dls, users=[]).columns) == ['user', 'item', 'rank', 'score']
+    assert not len(top_n(model, dls, users=[]))
 
 
 def test_models_without_factors(made_up):

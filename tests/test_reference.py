@@ -6,7 +6,6 @@ import json
 import re
 import textwrap
 from dataclasses import is_dataclass
-from pathlib import Path
 
 import click
 import pytest
@@ -17,7 +16,8 @@ from test_package import FLOW, ROOT
 def public(module):
     "The functions, classes and commands among the public names of a module."
     m = importlib.import_module(f'movielens_ce.{module}')
-    return {n: o for n in m.__all__ if callable(o := getattr(m, n)) and not (inspect.isfunction(o) and o.__name__ == '<lambda>')}
+    return {n: o for n in m.__all__ if callable(o := getattr(m, n))
+            and not (inspect.isfunction(o) and o.__name__ == '<lambda>')}
 
 
 def gives_something(f):
@@ -25,7 +25,8 @@ def gives_something(f):
     def walk(node):
         for child in ast.iter_child_nodes(node):
             if isinstance(child, (ast.FunctionDef, ast.Lambda, ast.ClassDef)): continue
-            if isinstance(child, (ast.Yield, ast.YieldFrom)) or isinstance(child, ast.Return) and child.value is not None: return True
+            if isinstance(child, (ast.Yield, ast.YieldFrom)): return True
+            if isinstance(child, ast.Return) and child.value is not None: return True
             if walk(child): return True
         return False
     return walk(ast.parse(textwrap.dedent(inspect.getsource(f))).body[0])
@@ -38,8 +39,10 @@ def function_gaps(name, f, returns=True):
     "What a function leaves unsaid: its docstring, parameters, what it returns."
     said = docments(f, full=True, args_kwargs=True)
     gaps = [] if inspect.getdoc(f) and f.__doc__ else [f'{name}: no docstring']
-    gaps += [f'{name}: parameter {p}' for p in inspect.signature(f).parameters if p not in ('self', 'cls') and not said_of(said, p)]
-    return gaps + [f'{name}: what it returns'] if returns and gives_something(f) and not said_of(said, 'return') else gaps
+    gaps += [f'{name}: parameter {p}' for p in inspect.signature(f).parameters if p not in ('self', 'cls')
+             and not said_of(said, p)]
+    return gaps + [f'{name}: what it returns'] if returns and gives_something(f) and not said_of(said,
+                                                                                                 'return') else gaps
 
 
 def class_gaps(name, cls):
@@ -47,24 +50,29 @@ def class_gaps(name, cls):
     gaps = [] if cls.__doc__ and not cls.__doc__.startswith(f'{name}(') else [f'{name}: no docstring']
     if is_dataclass(cls) or hasattr(cls, '_fields'):
         source = inspect.getsource(cls)
-        gaps += [f'{name}: field {f}' for f in getattr(cls, '__dataclass_fields__', getattr(cls, '_fields', ())) if not re.search(rf'^ +{f} *:.* # \S', source, re.M)]
-    elif '__init__' in vars(cls): gaps += [g for g in function_gaps(f'{name}.__init__', cls.__init__, returns=False) if 'no docstring' not in g]
+        gaps += [f'{name}: field {f}' for f in getattr(cls, '__dataclass_fields__', getattr(cls, '_fields', ()))
+                 if not re.search(rf'^ +{f} *:.* # \S', source, re.M)]
+    elif '__init__' in vars(cls):
+        gaps += [g for g in function_gaps(f'{name}.__init__', cls.__init__, returns=False) if 'no docstring' not in g]
     for n, o in vars(cls).items():
         if n.startswith('_') and n != '__call__': continue
         if isinstance(o, property): gaps += [] if o.__doc__ else [f'{name}.{n}: no docstring']
         elif isinstance(o, (classmethod, staticmethod)) or inspect.isfunction(o):
             f = getattr(o, '__func__', o)
-            if f.__module__ == cls.__module__ and f.__qualname__.startswith(name): gaps += function_gaps(f'{name}.{n}', f)
+            if f.__module__ == cls.__module__ and f.__qualname__.startswith(name):
+                gaps += function_gaps(f'{name}.{n}', f)
     return gaps
 
 
 def command_gaps(name, command):
     "What a command leaves unsaid: its help and that of its options."
-    return ([] if command.help else [f'{name}: no help']) + [f'{name}: option {p.name}' for p in command.params if not getattr(p, 'help', None)]
+    return ([] if command.help else [f'{name}: no help']) + [f'{name}: option {p.name}' for p in command.params
+                                                             if not getattr(p, 'help', None)]
 
 
 def gaps(name, o):
-    return (command_gaps if isinstance(o, click.Command) else class_gaps if inspect.isclass(o) else function_gaps)(name, o)
+    return (command_gaps if isinstance(o, click.Command) else class_gaps if inspect.isclass(o)
+            else function_gaps)(name, o)
 
 
 @pytest.mark.parametrize('module', FLOW)

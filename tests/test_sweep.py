@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from forked import ensure_running, start
 
-from movielens_ce.use.cli import main
 from movielens_ce.compare.experiment import compare
+from movielens_ce.use.cli import main
 
 MODELS = ['dot', 'ordinal']
 
@@ -23,7 +23,8 @@ def ratings_file(made_up, tmp_path):
 
 def started(ratings_file, out):
     "The command in a process of its own; what it prints is in `out`.log."
-    args = ['compare', '--data', ratings_file, '--folds', 'random:0,random:1', '--seeds', '0', '--models', ','.join(MODELS), '--epochs', '2', '--out', out, '--jobs', 1]
+    args = ['compare', '--data', ratings_file, '--folds', 'random:0,random:1', '--seeds', '0', '--models',
+            ','.join(MODELS), '--epochs', '2', '--out', out, '--jobs', 1]
     return start(main, list(map(str, args)), log=f'{out}.log')
 
 
@@ -32,7 +33,9 @@ def ended(process):
     return process.exitcode
 
 
-def plain(results): return results.drop(columns='train_seconds').astype(dict(wd=object, options=object)).astype(dict(wd=str, options=str))
+def plain(results):
+    return results.drop(columns='train_seconds').astype(dict(wd=object, options=object)).astype(dict(wd=str,
+                                                                                                     options=str))
 def table(out): return plain(pd.read_csv(out/'results.csv'))
 def kept(out): return {p.name: p.stat().st_mtime_ns for p in (out/'runs').glob('[!.]*.npz')}
 
@@ -80,7 +83,10 @@ def test_on_a_dask_cluster(made_up, tmp_path, uninterrupted):
     distributed = pytest.importorskip('distributed', reason='needs dask[distributed]')
     ensure_running()
     import dask
-    forked = dask.config.set({'distributed.worker.multiprocessing-method': 'forkserver'})                    # its processes, too
-    with forked, distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, distributed.Client(cluster):
-        with joblib.parallel_config(backend='dask'): results = compare(made_up, MODELS, ['random:0', 'random:1'], [0], 2, out=tmp_path/'out', jobs=2)
+    # its processes, too
+    forked = dask.config.set({'distributed.worker.multiprocessing-method': 'forkserver'})
+    with forked, distributed.LocalCluster(n_workers=2, threads_per_worker=1,
+                                          dashboard_address=None) as cluster, distributed.Client(cluster):
+        with joblib.parallel_config(backend='dask'):
+            results = compare(made_up, MODELS, ['random:0', 'random:1'], [0], 2, out=tmp_path/'out', jobs=2)
     pd.testing.assert_frame_equal(plain(results), uninterrupted)

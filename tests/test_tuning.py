@@ -10,7 +10,8 @@ from movielens_ce.compare.entries import LARGE, MODELS, SEARCHED_ON, entry_of
 
 RESULTS = Path(__file__).parent.parent/'answer/results'
 TRACE, TRACE_1M = pd.read_csv(RESULTS/'tuning.csv'), pd.read_csv(RESULTS/'tuning-1m.csv')
-SHARED = dict(dot_fitted='dot', nn_fitted='nn', implicit_fitted='implicit', dot_ce_ordered='dot_ce')      # a model -> whose settings it has
+# a model -> whose settings it has
+SHARED = dict(dot_fitted='dot', nn_fitted='nn', implicit_fitted='implicit', dot_ce_ordered='dot_ce')
 SHARED_1M = SHARED | dict(ordinal='ordinal_ids')
 SEARCHED = [m for m, e in MODELS.items() if e.source == 'searched']
 
@@ -37,13 +38,16 @@ def test_settings_for_large_data_sets_are_the_best_trial(name):
 
 @pytest.mark.parametrize('name', [m for m, e in MODELS.items() if e.source == 'shared'])
 def test_shared_settings_are_those_of_a_searched_model(name):
-    for n_ratings in (0, SEARCHED_ON): assert entry_of(name, n_ratings).settings == entry_of(SHARED[name], n_ratings).settings
+    for n_ratings in (0, SEARCHED_ON):
+        assert entry_of(name, n_ratings).settings == entry_of(SHARED[name], n_ratings).settings
 
 
-OF_ARMS = ['implicit_ids', 'dot_ordinal_more', 'implicit_more', 'ordinal_ids_near']          # no entries of the registry, with more trials: the page of a million ratings says so
+# no entries of the registry, with more trials: the page of a million ratings says so
+OF_ARMS = ['implicit_ids', 'dot_ordinal_more', 'implicit_more', 'ordinal_ids_near']
 
 
-@pytest.mark.parametrize('trace, names', [(TRACE, SEARCHED), (TRACE_1M[~TRACE_1M.search.isin(OF_ARMS)], LARGE.keys() - SHARED_1M.keys())], ids=['100k', '1m'])
+@pytest.mark.parametrize('trace, names', [(TRACE, SEARCHED), (TRACE_1M[~TRACE_1M.search.isin(OF_ARMS)],
+                                                              LARGE.keys() - SHARED_1M.keys())], ids=['100k', '1m'])
 def test_every_searched_model_had_the_same_budget(trace, names):
     trials = trace.groupby('search').size()
     assert set(trials.index) == set(names) and trials.nunique() == 1

@@ -17,12 +17,12 @@ import pandas as pd
 import torch
 
 from benchmarks._common import write
+from movielens_ce.compare.plots import confusion
 from movielens_ce.data.loaders import hold_out, random_split, rating_dls
 from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.scoring.predictions import predict, score, score_by_decoder
-from movielens_ce.scoring.posthoc import fit_width
 from movielens_ce.models.models import DotProductBias, DotProductBiasCE
-from movielens_ce.compare.plots import confusion
+from movielens_ce.scoring.posthoc import fit_width
+from movielens_ce.scoring.predictions import predict, score, score_by_decoder
 from movielens_ce.training.loop import fit_one_cycle
 
 N_FACTORS, WD, BS = 50, 0.1, 64
@@ -32,9 +32,9 @@ RESULTS = Path(__file__).parent.parent/'results'
 @dataclass(frozen=True)
 class Variant:
     "What is switched; the rest is the book's: 50 factors, weight decay 0.1, batches of 64."
-    target: str = 'class'            # 'class': `DotProductBiasCE`, cross-entropy; 'rating': `DotProductBias`, squared error
+    target: str = 'class'            # 'class': `DotProductBiasCE`, cross-entropy; 'rating': `DotProductBias`, MSE
     sigmoid: bool = False            # Whether the score passes a sigmoid before the linear layer
-    start: str = 'random'            # Weights of the linear layer: as they come; the same numbers 'sorted'; 'even' steps from −1 to 1
+    start: str = 'random'            # Weights of the linear layer: as they come; 'sorted'; 'even' steps from −1 to 1
     replacement: bool = True         # Whether an epoch draws ratings with replacement, as fastai's loader does
     lr: float = 5e-3                 # Highest learning rate
     n_epoch: int = 5
@@ -103,7 +103,8 @@ def widths(variants, ratings, seeds):
 def line_weights(v, model, dls, seed):
     "The linear layer before and after training, as columns; none for squared error, which has no such layer."
     if v.target == 'rating': return {}
-    layers = dict(start_weight=build(v, dls, seed).head.linear.weight, weight=model.head.linear.weight, bias=model.head.linear.bias)
+    start, linear = build(v, dls, seed).head.linear, model.head.linear
+    layers = dict(start_weight=start.weight, weight=linear.weight, bias=linear.bias)
     return {name: _numbers(o.detach()) for name, o in layers.items()}
 
 
