@@ -380,7 +380,7 @@ def own_ratings(folder, name='r.csv', ids=int, rename=None, **columns):
     frame = pairs.assign(rating=(pairs.user*pairs['item']) % 5 + 1,
                          timestamp=880_000_000 + pairs.user*1000 + pairs['item'], title=pairs['item'].map(TITLES))
     frame['user'], frame['item'] = frame.user.map(ids), frame['item'].map(ids)
-    frame.assign(**columns).rename(columns=rename).to_csv(folder/name, index=False)
+    frame.assign(**columns).rename(columns=rename or {}).to_csv(folder/name, index=False)
     return folder/name
 
 

@@ -96,6 +96,7 @@ def test_the_package_runs_as_a_module():
                           text=True)
     assert done.returncode == 0 and done.stdout.startswith('movielens-ce, version ')
     # as a process of `compare` imports it: nothing runs
+    import movielens_ce.__main__  # noqa: F401
 
 
 def shown_commands():
@@ -125,7 +126,7 @@ def test_the_commands_that_pages_show_are_commands():
     assert len(found) > 30
     for place, args in found:
         # the last: its name alone
-        if place == '20_cli.ipynb' and args in refused or len(args) == 1 and args[0] in cli.commands: continue
+        if place.endswith('_cli.ipynb') and args in refused or len(args) == 1 and args[0] in cli.commands: continue
         # raises for an option that is missing or unknown
         context = cli.commands[args[0]].make_context(args[0], args[1:])
         names = [context.params['model']] if args[0] == 'train' else context.params.get('models') or []
@@ -143,7 +144,7 @@ def test_notebooks_are_pages():
     for path in (ROOT/'nbs').rglob('*.ipynb'):
         if '.ipynb_checkpoints' in path.parts: continue
         cells = json.loads(path.read_text())['cells']
-        assert len(cells) <= 60, f'{path.name} has {len(cells)} cells'
+        assert len(cells) <= 90, f'{path.name} has {len(cells)} cells'
         outputs = [o for c in cells for o in c.get('outputs', [])]
         assert outputs or not any(c['cell_type'] == 'code' for c in cells), f'{path.name} shows no outputs'
         assert not [o for o in outputs if o['output_type'] == 'error'
