@@ -16,19 +16,34 @@ from torch import nn
 from .compare.entries import MODELS, Entry, grid_entry
 from .compare.experiment import compare, iter_runs, summary, summary_markdown
 from .compare.fit import fit
-from .compare.plots import (plot_confusion, plot_differences, plot_distribution, plot_history, plot_intervals,
-                                        plot_reliability, plot_shapes)
+from movielens_ce.compare.plots import (
+    plot_confusion,
+    plot_differences,
+    plot_distribution,
+    plot_history,
+    plot_intervals,
+    plot_reliability,
+    plot_shapes,
+)
 from .compare.runs import load_run
 from .compare.tune import best_entry, tune
 from .data.context import TimeContext
-from .data.loaders import Features, rating_dls
+from .data.loaders import Features, fold_split, hold_out, random_split, rating_dls
 from .data.movielens import load_ml100k, load_movielens
 from .data.ratings import RatingScale, load_ratings
-from .data.loaders import fold_split, hold_out, random_split
 from .data.splits import make_fold
 from .models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
-from .models.models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble, ImplicitMF,
-                                        OrdinalMF, OrdinalNN, RatingModel)
+from movielens_ce.models.models import (
+    CollabNN,
+    DotProductBias,
+    DotProductBiasCE,
+    DotProductSoftmax,
+    Ensemble,
+    ImplicitMF,
+    OrdinalMF,
+    OrdinalNN,
+    RatingModel,
+)
 from .models.scores import DotProduct, InformedDotProduct, Network
 from .scoring.intervals import CrossedLosses, intervals, paired_differences
 from .scoring.metrics import METRICS, accuracy, mae, nll, rmse

@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
-from fastai.callback import progress, schedule   # these add no_bar and fit_one_cycle to Learner
+from fastai.callback import progress, schedule  # noqa: F401 these add no_bar and fit_one_cycle to Learner
 from fastai.collab import TabularCollab
 from fastai.data.block import TransformBlock
 from fastai.data.core import DataLoaders
