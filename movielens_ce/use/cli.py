@@ -130,7 +130,7 @@ def _versions():
 
 def _movielens(data):
     "Returns the size of MovieLens that `--data` names and its path, if given; None for a file with other ratings."
-    from movielens_ce.data.movielens import MOVIELENS, movielens_size
+    from movielens_ce.data.published import MOVIELENS, movielens_size
     if data is None or data in MOVIELENS: return data or '100k', None
     return None if _is_own(Path(data)) else (movielens_size(data), data)
 
@@ -142,7 +142,8 @@ def _is_own(path):
 
 def _ratings(data, levels=None, **options):
     "Returns the ratings, a name for them, and the default folds."
-    from movielens_ce.data.movielens import MOVIELENS, load_movielens
+    from movielens_ce.data.movielens import load_movielens
+    from movielens_ce.data.published import MOVIELENS
     from movielens_ce.data.ratings import RatingScale, load_ratings
     if found := _movielens(data):
         return load_movielens(*found).ratings, MOVIELENS[found[0]].title, ['1' if found[0] == '100k' else 'random:0']
@@ -383,7 +384,8 @@ def similar(model, item, n, min_ratings, as_json):
 
 def _is_of_100k(rec):
     "Whether a model was trained on MovieLens-100K."
-    from movielens_ce.data.movielens import MOVIELENS, load_ml100k
+    from movielens_ce.data.movielens import load_ml100k
+    from movielens_ce.data.published import MOVIELENS
     return len(rec.dls.train_ds) == MOVIELENS['100k'].n_ratings and rec.trained_on(load_ml100k().ratings).all()
 
 @cli.command(epilog='Example: movielens-ce evaluate --model ordinal-100k --data new-ratings.csv')
@@ -424,7 +426,9 @@ def _proof(known):
 @_debug
 def data(data):
     "Locate, describe and check a size of MovieLens. Downloads nothing."
-    from movielens_ce.data.movielens import MOVIELENS, find_movielens, load_movielens, movielens_size
+    from movielens_ce.data.download import find_movielens
+    from movielens_ce.data.movielens import load_movielens
+    from movielens_ce.data.published import MOVIELENS, movielens_size
     size, path = _movielens(data) or (movielens_size(data), data)
     ml = load_movielens(size, find_movielens(size, path, download=False))
     r = ml.ratings
