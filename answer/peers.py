@@ -18,7 +18,7 @@ from answer.plan import FOLDS, LADDER, N_TRIALS
 from answer.tables import RESULTS, columns_of, scores_of
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.data.ratings import RatingScale
+from movielens_ce.data.scale import RatingScale
 from movielens_ce.scoring.predictions import Predictions
 from movielens_ce.compare.fit import one_thread
 from movielens_ce.scoring.posthoc import HeldOut, fit_cuts

@@ -11,7 +11,8 @@ import torch
 from answer.packages import lenskit_data
 from benchmarks._common import RESULTS, in_a_process, peak_gib, timed, write
 from movielens_ce.data.context import TimeContext
-from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import random_split
 from movielens_ce.data.movielens import load_movielens
 from movielens_ce.data.published import MOVIELENS
 from movielens_ce.compare.entries import MODELS

@@ -9,7 +9,8 @@ from answer.lists import rows
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import random_split
 from movielens_ce.use.ranking import (ItemScore, hit_rate, mean_rating, ndcg, popularity, precision, rank_scores, rank_users,
                                   rankings, recall, relevant_items)
 from movielens_ce.use.recommend import top_n

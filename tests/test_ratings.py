@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from test_cli import own_ratings, refused, run
 
 from movielens_ce.data.context import TimeContext
-from movielens_ce.data.loaders import rating_dls, time_split, vocabulary
+from movielens_ce.data.ids import vocabulary
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import time_split
 from movielens_ce.use.foldin import fold_in
 from movielens_ce.models.models import DotProductBias
-from movielens_ce.data.ratings import load_ratings, read_table
+from movielens_ce.data.files import read_table
+from movielens_ce.data.ratings import load_ratings
 from movielens_ce.use.saved import load_model, save_model, train_on_all
 
 ALIKE = ['3', '03', '003', '+3', '3.0', '3e0', ' 3', '3 ', '-3', '-0', '0', '00', '３', '1_000', '1,5', '12345678901234567890', '9223372036854775807',
@@ -129,7 +132,7 @@ def test_ids_through_a_saved_model_and_fold_in(users, items, tmp_path):
 
 
 def load_scale():
-    from movielens_ce.data.ratings import RatingScale
+    from movielens_ce.data.scale import RatingScale
     return RatingScale((1, 2, 3, 4, 5))
 
 

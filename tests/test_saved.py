@@ -19,7 +19,7 @@ from movielens_ce.scoring import metrics, posthoc, predictions
 from movielens_ce.use import saved
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
-from movielens_ce.data.ratings import RatingScale
+from movielens_ce.data.scale import RatingScale
 from movielens_ce.scoring.predictions import predict
 from movielens_ce.scoring.posthoc import Gaussian
 from movielens_ce.models.heads import CumulativeLogit, InRange, level_shares
