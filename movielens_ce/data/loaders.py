@@ -46,7 +46,7 @@ def get_idxs(self:RatingDL) -> torch.Tensor: # Row numbers, int64 `[n]`
     "The order of the rows in an epoch; `torch.manual_seed` makes it repeatable."
     return self.draw() if self.shuffle else torch.arange(self.n)
 
-# %% ../../nbs/data/10_loaders.ipynb #ce6238f6
+# %% ../../nbs/data/10_loaders.ipynb #d2d4d1ec
 @patch(as_prop=True)
 def _joined(self:RatingDL): return self.shuffle and not self.drop_last and self.n > self.bs and self.n % self.bs == 1
 
@@ -63,9 +63,9 @@ def chunks(self:RatingDL,
 
 @patch
 def __iter__(self:RatingDL):
-    tensors = self.dataset.to(self.device).tensors
-    idxs = torch.as_tensor(self.get_idxs()).to(tensors[0].device)
-    for b in self.chunks(idxs): yield tuple(t[b] for t in tensors)
+    ds = self.dataset.to(self.device)
+    idxs = torch.as_tensor(self.get_idxs()).to(ds.x_cat.device)
+    for b in self.chunks(idxs): yield tuple(t[b] for t in ds.tensors)
 
 # %% ../../nbs/data/10_loaders.ipynb #52397274
 def _records(row, names):
