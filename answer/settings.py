@@ -19,6 +19,10 @@ after a dozen settings tried by hand.
 from dataclasses import replace
 
 from answer.tables import RESULTS
+from movielens_ce.data.splits import train_valid_split
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.compare.fit import one_thread
+from movielens_ce.data.movielens import load_movielens
 from movielens_ce.compare.entries import MODELS, Choice, Span
 from movielens_ce.compare.fit import one_thread
 from movielens_ce.compare.tune import tune, with_settings
@@ -67,7 +71,7 @@ def searches_1m():
     return found | dict(ordinal_ids_near=(with_settings(MODELS['ordinal_ids'], BY_HAND_1M | dict(wd=.9)), 6, NEAR))
 
 
-def rows_1m(ratings): return hold_out(make_fold('random:0:0.1', ratings)[0], 0.1, seed=0)
+def rows_1m(ratings): return train_valid_split(make_fold('random:0:0.1', ratings)[0], 0.1, seed=0)
 
 
 def search(name, entry, n_trials, space, ratings, splits, trace):

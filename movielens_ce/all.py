@@ -28,9 +28,12 @@ from movielens_ce.compare.plots import (
 from .compare.runs import load_run
 from .compare.tune import best_entry, tune
 from .data.context import TimeContext
-from .data.loaders import Features, fold_split, hold_out, random_split, rating_dls
+from .data.features import Features
+from .data.loaders import hold_out, rating_dls
+from .data.splits import fold_split, random_split
 from .data.movielens import load_ml100k, load_movielens
-from .data.ratings import RatingScale, load_ratings
+from .data.ratings import load_ratings
+from .data.scale import RatingScale
 from .data.splits import make_fold
 from .models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from movielens_ce.models.models import (

@@ -9,8 +9,12 @@ from fastai.collab import EmbeddingDotBias
 
 from movielens_ce.compare.entries import MODELS, Entry
 from movielens_ce.compare.experiment import iter_runs
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import random_split
+from movielens_ce.scoring.predictions import predict
 from movielens_ce.compare.fit import train
-from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import random_split
 from movielens_ce.models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine, level_shares
 from movielens_ce.models.models import RatingModel
 from movielens_ce.models.scores import DotProduct, InformedDotProduct, Network

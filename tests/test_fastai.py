@@ -8,10 +8,16 @@ from fastai.callback import progress, schedule  # noqa: F401
 from fastai.interpret import ClassificationInterpretation, Interpretation
 from fastai.learner import Learner
 
+from movielens_ce.data import loaders
+from movielens_ce.scoring import predictions
+from movielens_ce.scoring.intervals import expected_calibration_error, row_losses
 from movielens_ce.compare.experiment import iter_runs
 from movielens_ce.data import loaders
 from movielens_ce.data.context import TimeContext
-from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import random_split
+from movielens_ce.scoring.predictions import as_metric
+from movielens_ce.scoring.metrics import accuracy, rmse
 from movielens_ce.models.models import CollabNN, DotProductBias, OrdinalMF
 from movielens_ce.scoring import predictions
 from movielens_ce.scoring.intervals import intervals
@@ -86,7 +92,7 @@ def test_pairs_without_ratings_are_not_scored(learn, shown, made_up):
     assert list(shown[1].columns) == ['user', 'item']
     pred = predictions.predict(learn, pairs, 1. if learn.dls.target == 'rating' else None)
     assert np.isnan(pred.y).all()
-    for of_unknown in (predictions.score, intervals.row_losses, intervals.expected_calibration_error):
+    for of_unknown in (predictions.score, row_losses, expected_calibration_error):
         with pytest.raises(ValueError, match='finite|not on the scale'): of_unknown(pred)
 
 

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from movielens_ce.compare.entries import MODELS
-from movielens_ce.compare.fit import train
-from movielens_ce.data.loaders import Features, rating_dls, vocabulary
-from movielens_ce.data.ratings import RatingScale
-from movielens_ce.scoring.metrics import rmse
+from movielens_ce.use import foldin
+from movielens_ce.data.features import Features
+from movielens_ce.data.ids import vocabulary
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.scale import RatingScale
+from movielens_ce.scoring.predictions import predict
 from movielens_ce.scoring.posthoc import Gaussian
 from movielens_ce.scoring.predictions import predict
 from movielens_ce.training.loop import fit_one_cycle, fit_unknown

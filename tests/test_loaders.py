@@ -6,8 +6,9 @@ from fastai.tabular.all import CrossEntropyLossFlat, Learner, MSELossFlat, accur
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from movielens_ce.data.loaders import RatingDL, random_split, rating_dls
-from movielens_ce.data.ratings import RatingScale
+from movielens_ce.data.loaders import RatingDL, rating_dls
+from movielens_ce.data.splits import random_split
+from movielens_ce.data.scale import RatingScale
 from movielens_ce.models.models import CollabNN, DotProductBias
 
 
@@ -19,7 +20,7 @@ def dls(made_up): return rating_dls(made_up, random_split(0, 600), target='class
 @given(n=st.integers(1, 300), bs=st.integers(1, 70), seed=st.integers(0, 99))
 def test_every_row_exactly_once(made_up, n, bs, seed):
     ds = rating_dls(made_up, random_split(0, 600), device='cpu').train_ds.of(made_up.head(n))
-    ds.tensors = (ds.tensors[0], torch.arange(n)[:, None])
+    ds = ds.like(ds.x_cat, torch.arange(n)[:, None])
     torch.manual_seed(seed)
     batches = [y for _, y in RatingDL(ds, bs=bs, shuffle=True, device='cpu')]
     assert len(batches) == len(RatingDL(ds, bs=bs, shuffle=True))

@@ -8,22 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from answer.lists import rows
-from movielens_ce.compare.entries import MODELS
-from movielens_ce.data.loaders import random_split, rating_dls
-from movielens_ce.use.ranking import (
-    ItemScore,
-    hit_rate,
-    mean_rating,
-    ndcg,
-    popularity,
-    precision,
-    rank_scores,
-    rank_users,
-    rankings,
-    recall,
-    relevant_items,
-)
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import random_split
+from movielens_ce.use.ranking import (ItemScore, hit_rate, mean_rating, ndcg, popularity, precision, rank_scores, rank_users,
+                                  rankings, recall, relevant_items)
 from movielens_ce.use.recommend import top_n
 
 METRICS = dict(hit_rate=hit_rate, precision=precision, recall=recall, ndcg=ndcg)

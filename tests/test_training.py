@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from movielens_ce.compare.entries import MODELS
-from movielens_ce.data.loaders import random_split, rating_dls
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import random_split
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.training.losses import LOSSES
 from movielens_ce.models.models import Ensemble
 from movielens_ce.scoring.predictions import predict
 from movielens_ce.training.loop import _id_tables, fit_one_cycle, fit_unknown

@@ -17,8 +17,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from .. import __version__
 from ..data.context import training_times
-from ..data.loaders import hold_out
-from ..data.ratings import RatingScale
+from ..data.splits import train_valid_split
+from ..data.scale import RatingScale
 from ..scoring.predictions import score
 from .fit import Fitted, fit_heads, one_thread
 from ..scoring.metrics import METRICS, Metric
@@ -105,7 +105,7 @@ def _check(ratings, entries, splits):
     "Raises `ValueError` for what would fail in training: a time that is none, or too few rows for a head."
     if 'timestamp' in ratings.frame and any(e.context for e in entries.values()): training_times(ratings.frame)
     if any(e.target == 'rating' for e in entries.values()):
-        for train, _ in splits.values(): hold_out(train)
+        for train, _ in splits.values(): train_valid_split(train)
 
 # %% ../../nbs/compare/04_experiment.ipynb #5f2a6742
 def _watched(trained, kept):

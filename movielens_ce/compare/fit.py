@@ -26,8 +26,9 @@ from fastai.losses import MSELossFlat
 from fastai.tabular.core import Categorify
 from torch import nn
 
-from ..data.loaders import hold_out, rating_dls
-from ..data.ratings import RatingScale
+from ..data.loaders import rating_dls
+from ..data.splits import train_valid_split
+from ..data.scale import RatingScale
 from ..scoring.predictions import Predictions, predict, score
 from ..scoring.posthoc import HeldOut, MeanRating, fit_gaussian, held_out
 from ..models.models import Ensemble
@@ -191,7 +192,7 @@ def out_of_fold(
 # %% ../../nbs/compare/02_fit.ipynb #663ba58b
 def _gaussian_of_twin(entry, ratings, rows, dls, seed, **features):
     "A Gaussian, fitted with a second copy of the model that is trained without a tenth of the training rows."
-    twin, = train(replace(entry, trainer='loop'), ratings, hold_out(rows, 0.1, seed), (seed,), dls.scale, **features)
+    twin, = train(replace(entry, trainer='loop'), ratings, train_valid_split(rows, 0.1, seed), (seed,), dls.scale, **features)
     return fit_gaussian(twin.model, twin.dls.valid)
 
 def _with_heads(entries, fits, ratings, rows, stack, **features):

@@ -28,7 +28,7 @@ from filelock import FileLock
 from joblib.hashing import NumpyHasher
 
 from .. import __version__
-from ..data.ratings import RatingScale
+from ..data.scale import RatingScale
 from ..scoring.predictions import Predictions, score
 from ..scoring.metrics import METRICS
 from .entries import MODELS, Entry

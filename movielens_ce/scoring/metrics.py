@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from sklearn.metrics import cohen_kappa_score, log_loss, mean_absolute_error, root_mean_squared_error
 
-from ..data.ratings import RatingScale
+from ..data.scale import RatingScale
 
 # %% ../../nbs/scoring/00_metrics.ipynb #7c86d6e4
 def _pair(pred, y):

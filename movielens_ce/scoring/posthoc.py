@@ -19,7 +19,7 @@ from scipy.stats import norm
 from torch import nn
 from torch.func import functional_call
 
-from ..data.ratings import RatingScale
+from ..data.scale import RatingScale
 from ..models.heads import CumulativeLogit
 from .metrics import nll
 from ..training.loop import lbfgs

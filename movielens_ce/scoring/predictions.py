@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from fastai.learner import Metric
 
-from ..data.ratings import RatingScale
+from ..data.scale import RatingScale
 from .posthoc import Gaussian, cut_gaussian, fit_width, outputs
 from .metrics import METRICS
 

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..data.ratings import RatingScale, match_ids
+from ..data.ids import match_ids
+from ..data.scale import RatingScale
 from ..scoring.metrics import Metric
 from .recommend import top_n
 

@@ -15,7 +15,7 @@ from fastai.collab import EmbeddingDotBias
 from fastai.layers import sigmoid_range
 from scipy.sparse import csr_array
 
-from ..data.ratings import match_ids
+from ..data.ids import match_ids
 from ..models.heads import CumulativeLogit, InRange
 from ..models.models import Ensemble, RatingModel
 from ..models.scores import DotProduct, InformedDotProduct

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Recommender', 'check_place', 'save_model', 'load_model', 'train_on_all']
 
-# %% ../../nbs/use/03_saved.ipynb #e5e6d0a7
+# %% ../../nbs/use/03_saved.ipynb #9636febb
 import hashlib
 import json
 import os
@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.collab import EmbeddingDotBias, EmbeddingNN
-from fastai.data.core import DataLoaders
 from fastai.data.transforms import CategoryMap
 from fastai.layers import SigmoidRange
 from fastcore.foundation import L
@@ -32,8 +31,11 @@ from torch import nn
 
 from .. import __version__
 from ..data.context import TimeContext
-from ..data.loaders import Features, RatingDataset, RatingDL, _trained_rows, hold_out
-from ..data.ratings import RatingScale
+from ..data.dataset import RatingDataset, RatingEncoder
+from ..data.features import Features
+from ..data.loaders import dls_from_dsets
+from ..data.splits import train_valid_split
+from ..data.scale import RatingScale
 from ..scoring.predictions import Predictions, predict
 from ..compare.fit import fit, one_thread
 from ..scoring.posthoc import FittedHead, Gaussian, WithHead, outputs
@@ -41,7 +43,8 @@ from .foldin import fold_in
 from ..models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from ..models.models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
                                  ImplicitMF, OrdinalMF, OrdinalNN, RatingModel)
-from ..data.ratings import as_frame, match_ids
+from ..data.files import as_frame
+from ..data.ids import match_ids
 from .recommend import factors, _rows_of_ids, top_n
 from ..compare.entries import entry_of
 from ..compare.runs import fingerprint, _named_errors
@@ -595,7 +598,7 @@ def save_model(
                 with suppress(OSError): p.rmdir()
             raise
 
-# %% ../../nbs/use/03_saved.ipynb #ff172850
+# %% ../../nbs/use/03_saved.ipynb #0be28ac8
 def _read_meta(path):
     "Reads the `model.json` in a folder. Raises `ValueError` if it is missing, foreign, damaged or of another format."
     file = path/'model.json'
@@ -642,27 +645,23 @@ def _read_context(settings, t, users, items):
     ids = {c: pd.Index(ids).take(t[c].numpy()) for c, ids in (('user', users), ('item', items))}
     return TimeContext.from_state(settings, pd.DataFrame(ids | dict(t=t['t'].numpy(), dev=t['dev'].numpy())))
 
-def _read_dls(meta, train, context, users, items):
-    "Makes loaders with the training ratings and an empty validation part."
-    columns, scale, bs = meta['columns'], RatingScale(tuple(meta['scale'])), int(meta['bs'])
-    if meta['target'] not in ('rating', 'class'): raise ValueError(f'target {meta["target"]!r}')
+def _read_encoder(meta, context, users, items):
+    "Restores the encoder of the loaders, without features."
+    columns = meta['columns']
     vocabularies = (CategoryMap(L(ids, use_list=True), sort=False, add_na=True) for ids in (users, items))
     classes = dict(zip((columns['user'], columns['item']), vocabularies))
-    none = pd.DataFrame({c: pd.Series(dtype=object) for c in classes})
-    ds = RatingDataset(none, classes, scale, meta['target'], columns['rating'], context)
-    valid = ds.new_empty()
-    ds.tensors = (train['x_cat'].long(), *([train['x_cont']] if context else []), train['y'])
-    ds.has_ratings, ds.counts = True, train.get('counts')
-    parts = RatingDL(ds, bs=bs, shuffle=True), RatingDL(valid, bs=max(bs, 4096))
-    return DataLoaders(*parts, device=torch.device('cpu'))
+    return RatingEncoder(classes, RatingScale(tuple(meta['scale'])), meta['target'], columns['rating'], context)
 
-def _give_features(dls, model):
-    "Copies the features in the tables of `model` to the loaders."
-    found = {n.rpartition('.')[2]: m for n, m in model.named_modules() if isinstance(m, FeatureEmbedding)}
-    if not found: return
-    tables = (found.get(f'{o}_factors') for o in ('user', 'item'))
-    features = tuple(t and Features(t.names, t.at, t.share) for t in tables)
-    for ds in (dls.train_ds, dls.valid_ds): ds.features, ds.trained = features, _trained_rows(dls.train_ds)
+def _features_of(model):
+    "The features of users and of items in the tables of `model`; None if there are none."
+    tables = {n.rpartition('.')[2]: m for n, m in model.named_modules() if isinstance(m, FeatureEmbedding)}
+    both = (tables.get(f'{o}_factors') for o in ('user', 'item'))
+    return tuple(t and Features(t.names, t.at, t.share) for t in both) if tables else None
+
+def _read_dls(encoder, train, bs):
+    "Makes loaders with the training ratings and an empty validation part."
+    ds = RatingDataset(encoder, train['x_cat'].long(), train.get('x_cont'), train['y'], train.get('counts'))
+    return dls_from_dsets(ds, ds.new_empty(), bs, torch.device('cpu'))
 
 def _read_head(d, tensors, scale):
     "Restores the fitted head that `_head_state` describes; None if there is none."
@@ -673,9 +672,10 @@ def _recommender(meta, data):
     "Makes a `Recommender` from the contents of the two files."
     parts, users, items = _read_tensors(data), _read_ids(meta['users']), _read_ids(meta['items'])
     context = _read_context(meta['context'], parts['context'], users, items)
-    dls = _read_dls(meta, parts['train'], context, users, items)
-    model = _built(meta['model'], parts['weights'], dls.train_ds.tensors[0])
-    _give_features(dls, model)
+    encoder, x_cat = _read_encoder(meta, context, users, items), parts['train']['x_cat'].long()
+    model = _built(meta['model'], parts['weights'], x_cat)
+    if features := _features_of(model): encoder = encoder.with_features(features, x_cat)
+    dls = _read_dls(encoder, parts['train'], int(meta['bs']))
     titles = {i: t for i, t in zip(items, meta['titles'] or []) if t is not None}
     info = {k: meta[k] for k in ('format', 'versions', 'data')}
     return Recommender(model, dls, _read_head(meta['head'], parts['head'], dls.scale), titles, meta['name'], meta['settings'], info)
@@ -711,6 +711,6 @@ def train_on_all(
     entry = entry_of(name, len(ratings))
     if n_epoch is not None: entry = replace(entry, n_epoch=n_epoch)
     rows = np.arange(len(ratings))
-    if entry.target == 'rating': hold_out(rows)                    # raises for too few rows
+    if entry.target == 'rating': train_valid_split(rows)                    # raises for too few rows
     with one_thread(): fitted, = fit(entry, ratings, (rows, rows[:100]), (seed,), scale, **features)
     return Recommender(fitted.model, fitted.dls, fitted.head, titles, name, dict(entry.settings, seed=seed))

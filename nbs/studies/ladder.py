@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks._common import write
-from movielens_ce.data.loaders import ua_split
+from movielens_ce.data.splits import ua_split
 from movielens_ce.data.movielens import load_ml100k
 
 N_FACTORS, BS = 40, 64

@@ -17,8 +17,9 @@ import pandas as pd
 import torch
 
 from benchmarks._common import write
-from movielens_ce.compare.plots import confusion
-from movielens_ce.data.loaders import hold_out, random_split, rating_dls
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import train_valid_split
+from movielens_ce.data.splits import random_split
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.models.models import DotProductBias, DotProductBiasCE
 from movielens_ce.scoring.posthoc import fit_width
@@ -59,7 +60,7 @@ REPORTED = grid(sigmoid=[True, False])   # as an earlier attempt had them; 16 se
 def loaders(ratings, v, seed, held_out=False):
     "The loaders of a seed; with `held_out` a tenth of its training rows is set aside, test rows are left out."
     train, test = random_split(seed, ratings)
-    splits = hold_out(train, .1, seed) if held_out else (train, test)
+    splits = train_valid_split(train, .1, seed) if held_out else (train, test)
     return rating_dls(ratings, splits, item='title', target=v.target, full_vocab=True, replacement=v.replacement,
                       bs=BS, device='cpu')
 
