@@ -31,7 +31,8 @@ from movielens_ce.data.movielens import load_movielens
 from movielens_ce.compare.entries import MODELS, SEARCHED_ON, entry_of
 from movielens_ce.compare.runs import add_rows, load_run, read_rows, run_path
 from movielens_ce.data.splits import make_fold
-from movielens_ce.scoring.intervals import CrossedLosses, adaptive_calibration_error, intervals
+from movielens_ce.scoring.calibration import adaptive_calibration_error
+from movielens_ce.scoring.intervals import CrossedLosses, intervals
 from movielens_ce.compare.tune import best_entry, held_out_scores
 
 FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']        # all rows on the first, `EVERYWHERE` on each

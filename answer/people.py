@@ -23,7 +23,7 @@ from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.ratings import RatingScale
 from movielens_ce.scoring.predictions import Predictions, predict
 from movielens_ce.compare.fit import fit, one_thread, train
-from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.use.foldin import fold_in
 from movielens_ce.models.models import Ensemble
 from movielens_ce.compare.entries import MODELS

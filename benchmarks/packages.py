@@ -14,7 +14,7 @@ from movielens_ce.data.loaders import fold_split, rating_dls
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.scoring.predictions import score
 from movielens_ce.compare.fit import fit, one_thread, train
-from movielens_ce.scoring.posthoc import outputs
+from movielens_ce.scoring.predictions import outputs
 from movielens_ce.scoring.metrics import rmse
 from movielens_ce.compare.entries import MODELS
 

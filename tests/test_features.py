@@ -10,7 +10,7 @@ from movielens_ce.use import foldin
 from movielens_ce.data.loaders import Features, rating_dls, vocabulary
 from movielens_ce.data.ratings import RatingScale
 from movielens_ce.scoring.predictions import predict
-from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.training.losses import LOSSES
 from movielens_ce.scoring.metrics import rmse
 from movielens_ce.use.recommend import top_n

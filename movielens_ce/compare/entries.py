@@ -16,7 +16,8 @@ import torch
 from fastai.collab import collab_learner
 
 from ..data.context import TimeContext
-from ..scoring.posthoc import FittedHead, Gaussian, fit_cuts, fit_user_widths
+from ..scoring.gaussian import Gaussian
+from ..scoring.posthoc import FittedHead, fit_cuts, fit_user_widths
 from ..models.heads import CumulativeLogit, level_shares
 from ..training.losses import hl_gauss, ranked_probability
 from ..models.models import CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, ImplicitMF, OrdinalMF, OrdinalNN
@@ -83,7 +84,7 @@ class Entry:
     context: Callable = None # Makes the context, see `rating_dls`; not used for ratings without timestamps
     columns: bool = True # Whether it is told the features of users and items, where there are any
     trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'learner': fastai's Learner; 'fastai': fastai's Learner and loader
-    fit_head: Callable = None # `(HeldOut, DataLoaders) -> head`, fitted to out-of-fold predictions of the training rows; None: see `fit`
+    fit_head: Callable = None # `(OutOfFold, DataLoaders) -> head`, fitted to out-of-fold predictions of the training rows; None: see `fit`
     score: str = '' # A word of `AXES`; '' if none fits, as for the four below
     inputs: str = '' # What it is told
     loss: str = '' # What it is trained with
@@ -117,21 +118,21 @@ class Entry:
 
 # %% ../../nbs/compare/00_entries.ipynb #c60084d8
 def gaussian_head(
-    held, # `HeldOut` predictions of the training rows
+    held, # `OutOfFold` predictions of the training rows
     dls, # The loaders of the model
 ) -> Gaussian: # Fitted to these predictions
     "One width for everybody."
     return held.gaussian(dls.scale)
 
 def user_width_head(
-    held, # `HeldOut` predictions of the training rows
+    held, # `OutOfFold` predictions of the training rows
     dls, # The loaders of the model
 ) -> FittedHead: # Fitted to these predictions
     "A width for each user."
     return fit_user_widths(held, dls.scale, dls.n_users)
 
 def cuts_head(
-    held, # `HeldOut` predictions of the training rows
+    held, # `OutOfFold` predictions of the training rows
     dls, # The loaders of the model
     moved_by:tuple=('user', 'item'), # Which ids have offsets of the cuts
 ) -> FittedHead: # Fitted to these predictions

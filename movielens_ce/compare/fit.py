@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Fitted', 'one_thread', 'train', 'out_of_fold', 'fit_heads', 'fit']
 
-# %% ../../nbs/compare/02_fit.ipynb #cf6b8b3d
+# %% ../../nbs/compare/02_fit.ipynb #7cb1ff40
 import random
 import time
 import warnings
@@ -29,12 +29,12 @@ from torch import nn
 from ..data.loaders import hold_out, rating_dls
 from ..data.ratings import RatingScale
 from ..scoring.predictions import Predictions, predict, score
-from ..scoring.posthoc import HeldOut, MeanRating, fit_gaussian, held_out
+from ..scoring.posthoc import OutOfFold, MeanRating, fit_gaussian
 from ..models.models import Ensemble
 from .entries import Entry
 from ..training.loop import fit_one_cycle
 
-# %% ../../nbs/compare/02_fit.ipynb #4c1e5a44
+# %% ../../nbs/compare/02_fit.ipynb #86962f6d
 @dataclass(frozen=True)
 class Fitted:
     "An entry that was trained with one seed."
@@ -63,9 +63,9 @@ class Fitted:
         "Computes every metric of `METRICS`."
         return score(self.predict(dl))
 
-    def held_out(self) -> HeldOut: # For the heads of `AFTER`
+    def out_of_fold(self) -> OutOfFold: # For the heads of `AFTER`
         "Its predicted ratings for the other rows of the split, as they are and with ids hidden."
-        return held_out(self.rating_model, self.dls.valid)
+        return OutOfFold.of(self.rating_model, self.dls.valid)
 
 # %% ../../nbs/compare/02_fit.ipynb #539ec518
 @contextmanager
@@ -166,7 +166,7 @@ def train(
         fits.append(Fitted(entry, model.eval(), dls, seed, history, before + time.perf_counter() - start))
     return fits
 
-# %% ../../nbs/compare/02_fit.ipynb #b82bec08
+# %% ../../nbs/compare/02_fit.ipynb #9931c081
 def out_of_fold(
     entry:Entry, # What to train
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
@@ -176,16 +176,16 @@ def out_of_fold(
     stack:bool=False, # Whether to train the seeds at once, see `train`
     n_parts:int=5, # Number of parts; the entry is trained once for each
     **features, # `user_features` and `item_features` of `rating_dls`
-) -> list: # For each seed a `HeldOut` with a prediction for each training row, in a random order
+) -> list: # For each seed a `OutOfFold` with a prediction for each training row, in a random order
     "Predicts each training row with a model that was trained without this row."
     order, parts = np.random.default_rng(seeds[0]).permutation(rows), [[] for _ in seeds]
     for part in np.array_split(order, n_parts):
         fits = train(entry, ratings, (np.setdiff1d(rows, part), part), seeds, dls.scale, stack, **features)
-        for held, fitted in zip(parts, fits): held.append(fitted.held_out())
+        for held, fitted in zip(parts, fits): held.append(fitted.out_of_fold())
     x_cat, y = dls.train_ds.of(ratings.iloc[order]).tensors[0].numpy(), ratings.rating.to_numpy(float)[order]
     def joined(held):
         hidden = zip(*(h.hidden for h in held))
-        return HeldOut(np.concatenate([h.points for h in held]), x_cat, y, tuple(map(np.concatenate, hidden)))
+        return OutOfFold(np.concatenate([h.points for h in held]), x_cat, y, tuple(map(np.concatenate, hidden)))
     return [joined(held) for held in parts]
 
 # %% ../../nbs/compare/02_fit.ipynb #663ba58b

@@ -15,7 +15,8 @@ import pandas as pd
 
 from ..scoring.predictions import score
 from .fit import train
-from ..scoring.posthoc import Gaussian, outputs
+from ..scoring.gaussian import Gaussian
+from ..scoring.predictions import outputs
 from ..scoring.metrics import nll, rmse
 from .entries import Entry, Span
 from .runs import add_rows, read_rows

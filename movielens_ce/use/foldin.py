@@ -17,7 +17,7 @@ from fastai.data.core import DataLoaders
 from torch.func import functional_call, vmap
 
 from ..data.loaders import RatingDataset, RatingDL, vocabulary
-from ..scoring.posthoc import outputs
+from ..scoring.predictions import outputs
 from ..training.losses import LOSSES
 from ..models.models import Ensemble, RatingModel
 from ..data.ratings import load_ratings, match_ids

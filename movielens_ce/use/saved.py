@@ -36,7 +36,9 @@ from ..data.loaders import Features, RatingDataset, RatingDL, _trained_rows, hol
 from ..data.ratings import RatingScale
 from ..scoring.predictions import Predictions, predict
 from ..compare.fit import fit, one_thread
-from ..scoring.posthoc import FittedHead, Gaussian, WithHead, outputs
+from ..scoring.gaussian import Gaussian
+from ..scoring.posthoc import FittedHead, WithHead
+from ..scoring.predictions import outputs
 from .foldin import fold_in
 from ..models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from ..models.models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
