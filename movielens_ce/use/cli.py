@@ -94,7 +94,7 @@ def results_table(
 ) -> Table: # A table for rich's console
     """Means of each model over folds and seeds, with the best value of each column in bold.
     If there are several runs of a model, the row below shows ± their standard deviation."""
-    from movielens_ce.compare.experiment import columns, summary
+    from movielens_ce.compare.tables import columns, summary
     mean, sd = summary(results)
     shown = mean.round({c.name: c.digits for c in columns()})
     table = Table(box=None, padding=(0, 1, 0, 0), header_style='bold')
@@ -112,7 +112,7 @@ def _write_plots(runs, out):
     "Plots confusion matrices, distributions and training curves of the first fold and seed; returns the files."
     from movielens_ce.compare import plots
     from movielens_ce.compare.entries import MODELS
-    from movielens_ce.compare.runs import write_figure
+    from movielens_ce.compare.plots import write_figure
     first = {}
     for run in runs: first.setdefault(run.row['model'], run)
     name = lambda m, run: f'{m}: {MODELS[m].title}\nfold {run.row["fold"]}, seed {run.row["seed"]}'
@@ -276,9 +276,9 @@ def train(model, data, seed, epochs, out, **options):
     "Train a model on all ratings and save it."
     ratings, what, _ = _ratings(data, **options)
     from movielens_ce.data.ratings import RatingScale
-    from movielens_ce.compare.entries import MODELS, known_models
+    from movielens_ce.compare.entries import MODELS, check_models
     from movielens_ce.use.saved import check_place, train_on_all
-    known_models([model])
+    check_models([model])
     scale = RatingScale(tuple(options['levels'])) if options['levels'] else None
     check_place(out, [*ratings.user.unique().tolist(), *ratings['item'].unique().tolist()])
     if MODELS[model].context: _note_times([model], ratings)

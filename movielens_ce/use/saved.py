@@ -46,7 +46,8 @@ from ..models.models import (CollabNN, DotProductBias, DotProductBiasCE, DotProd
 from ..data.ratings import as_frame, match_ids
 from .recommend import factors, _rows_of_ids, top_n
 from ..compare.entries import entry_of
-from ..compare.runs import fingerprint, _named_errors
+from ..compare.identity import fingerprint
+from ..compare.runs import _named_errors
 from ..models.scores import DotProduct, FeatureEmbedding, InformedDotProduct, Network, SetEmbedding, add_features
 
 # %% ../../nbs/use/03_saved.ipynb #fbf39f5d
