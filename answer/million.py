@@ -37,8 +37,9 @@ from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.movielens import load_movielens
 from movielens_ce.data.splits import make_fold
-from movielens_ce.scoring.intervals import CrossedLosses, adaptive_calibration_error, intervals
-from movielens_ce.training.losses import mse
+from movielens_ce.scoring.calibration import adaptive_calibration_error
+from movielens_ce.scoring.intervals import CrossedLosses, intervals
+from movielens_ce.compare.tune import best_entry, held_out_scores
 
 # all rows on the first, `EVERYWHERE` on each
 FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']

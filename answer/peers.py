@@ -29,7 +29,7 @@ from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.scale import RatingScale
 from movielens_ce.scoring.predictions import Predictions
 from movielens_ce.compare.fit import one_thread
-from movielens_ce.scoring.posthoc import HeldOut, fit_cuts
+from movielens_ce.scoring.posthoc import OutOfFold, fit_cuts
 from movielens_ce.scoring.metrics import rmse
 from movielens_ce.compare.entries import grid_entry
 from movielens_ce.compare.runs import add_rows, read_rows
@@ -120,11 +120,9 @@ def of_points(model, fold, ratings, scale):
     train, test = frames(ratings, splits)
     seconds, points = run(train, test)
     order = np.random.default_rng(SEED).permutation(len(train))
-    held_points = np.concatenate([run(train.iloc[np.setdiff1d(order, part)], train.iloc[part])[1]
-                                  for part in np.array_split(order, N_PARTS)])
-    held = HeldOut(held_points, x_train[order], train.rating.to_numpy(float)[order])
-    y, width, cuts = test.rating.to_numpy(float), held.gaussian(scale), fit_cuts(held, scale,
-                                                                                 (dls.n_users, dls.n_items))
+    held_points = np.concatenate([run(train.iloc[np.setdiff1d(order, part)], train.iloc[part])[1] for part in np.array_split(order, N_PARTS)])
+    held = OutOfFold(held_points, x_train[order], train.rating.to_numpy(float)[order])
+    y, width, cuts = test.rating.to_numpy(float), held.gaussian(scale), fit_cuts(held, scale, (dls.n_users, dls.n_items))
     add(PEERS, row_of(model, fold, 'width', Predictions(width.probs(points), y, scale, width.width, points), seconds),
         row_of(model, fold, 'both_cuts', Predictions(cuts.probs(points, x_test), y, scale), seconds))
 

@@ -30,13 +30,13 @@ from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.scale import RatingScale
 from movielens_ce.scoring.predictions import Predictions, predict
 from movielens_ce.compare.fit import fit, one_thread, train
-from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.use.foldin import fold_in
 from movielens_ce.models.models import Ensemble
 from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.splits import make_fold
 from movielens_ce.models.models import Ensemble
-from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.scoring.predictions import Predictions, predict
 from movielens_ce.training.loop import _id_tables
 from movielens_ce.use.foldin import fold_in

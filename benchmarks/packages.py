@@ -12,8 +12,11 @@ from benchmarks._common import RESULTS, spread, write
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import fold_split
 from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.scoring.predictions import score
+from movielens_ce.compare.fit import fit, one_thread, train
+from movielens_ce.scoring.predictions import outputs
 from movielens_ce.scoring.metrics import rmse
-from movielens_ce.scoring.posthoc import outputs
+from movielens_ce.scoring.predictions import outputs
 from movielens_ce.scoring.predictions import score
 
 METRICS = ['rmse', 'mae', 'accuracy', 'nll']

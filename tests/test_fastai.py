@@ -10,7 +10,8 @@ from fastai.learner import Learner
 
 from movielens_ce.data import loaders
 from movielens_ce.scoring import predictions
-from movielens_ce.scoring.intervals import expected_calibration_error, row_losses
+from movielens_ce.scoring.calibration import expected_calibration_error
+from movielens_ce.scoring.intervals import row_losses
 from movielens_ce.compare.experiment import iter_runs
 from movielens_ce.data import loaders
 from movielens_ce.data.context import TimeContext

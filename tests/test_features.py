@@ -13,9 +13,7 @@ from movielens_ce.data.ids import vocabulary
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.scale import RatingScale
 from movielens_ce.scoring.predictions import predict
-from movielens_ce.scoring.posthoc import Gaussian
-from movielens_ce.scoring.predictions import predict
-from movielens_ce.training.loop import fit_one_cycle, fit_unknown
+from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.training.losses import LOSSES
 from movielens_ce.use import foldin
 from movielens_ce.use.recommend import top_n

@@ -21,12 +21,12 @@ from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.scale import RatingScale
 from movielens_ce.scoring.predictions import predict
-from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.models.heads import CumulativeLogit, InRange, level_shares
 from movielens_ce.models.models import DotProductBias, Ensemble, OrdinalMF, RatingModel
 from movielens_ce.models.scores import DotProduct, InformedDotProduct
 from movielens_ce.scoring import metrics, posthoc, predictions
-from movielens_ce.scoring.posthoc import Gaussian
+from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.scoring.predictions import predict
 from movielens_ce.use import saved
 from movielens_ce.use.recommend import factors, top_n
@@ -569,9 +569,8 @@ def test_the_predictions_have_the_index_of_the_pairs(trained, made_up):
             if frame.index.is_unique: assert ((out.rating - frame.rating)**2).notna().sum() == 40
     pred = trained['dot'].predictions(some)
     shuffled = predictions.Predictions(pred.probs, some.rating, pred.scale, pred.width, pd.Series(pred.rating))
-    assert predictions.score(shuffled) == predictions.score(pred)
-    assert metrics.METRICS['rmse'].rows(shuffled).shape == (40,)
-    held = posthoc.HeldOut(pd.Series(pred.rating), np.ones((40, 2), int), some.rating)
+    assert predictions.score(shuffled) == predictions.score(pred) and metrics.METRICS['rmse'].rows(shuffled).shape == (40,)
+    held = posthoc.OutOfFold(pd.Series(pred.rating), np.ones((40, 2), int), some.rating)
     np.testing.assert_array_equal(held.y, some.rating.to_numpy())
 
 

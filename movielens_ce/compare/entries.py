@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['AXES', 'SPACES', 'MOVED_BY', 'AFTER', 'MODELS', 'DEFAULT_MODELS', 'LARGE_FROM', 'SEARCHED_ON', 'LARGE', 'Span',
-           'Choice', 'Entry', 'gaussian_head', 'user_width_head', 'cuts_head', 'grid_entry', 'known_models', 'entry_of']
+           'Choice', 'Entry', 'gaussian_head', 'user_width_head', 'cuts_head', 'grid_entry', 'check_models', 'entry_of']
 
-# %% ../../nbs/compare/00_entries.ipynb #4d3358c5
+# %% ../../nbs/compare/00_entries.ipynb #3577fc06
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,57 +14,70 @@ from functools import partial
 
 import torch
 from fastai.collab import collab_learner
+from fastcore.basics import patch
 
 from ..data.context import TimeContext
-from ..scoring.posthoc import FittedHead, Gaussian, fit_cuts, fit_user_widths
+from ..scoring.gaussian import Gaussian
+from ..scoring.posthoc import FittedHead, fit_cuts, fit_user_widths
 from ..models.heads import CumulativeLogit, level_shares
 from ..training.losses import hl_gauss, ranked_probability
-from ..models.models import CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, ImplicitMF, OrdinalMF, OrdinalNN
+from ..models.models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, ImplicitMF,
+                                        OrdinalMF, OrdinalNN, RatingModel)
 
-# %% ../../nbs/compare/00_entries.ipynb #9ca9a117
+# %% ../../nbs/compare/00_entries.ipynb #9dad3e7c
 AXES = dict(
     score=dict(dot='dot product', nn='network'),
-    inputs=dict(ids='ids', sets='ids and sets', times='ids, sets and times on both sides', columns='ids, sets and columns',
-                earlier='ids, sets, columns and earlier ratings', same_second='the same and ratings of the same second',
+    inputs=dict(ids='ids', sets='ids and sets', times='ids, sets and times on both sides',
+                columns='ids, sets and columns', earlier='ids, sets, columns and earlier ratings',
+                same_second='the same and ratings of the same second',
                 both_sides='the same and later ratings'),
     loss=dict(mse='squared error', ce='cross-entropy', hl_gauss='HL-Gauss', rps='ranked probability'),
     head=dict(width='Gaussian, one width', user_width='Gaussian, a width for each user',
               cuts='cumulative logit, shared cuts', user_cuts='cumulative logit, cuts of users',
               both_cuts='cumulative logit, cuts of users and items', levels='a logit for each level',
               line='logits on a line', ordered_line='logits on a line, in order at the start'),
-    fitted=dict(trained='with the score', after='afterwards, on out-of-fold predictions', tenth='on a tenth of the training rows'),
+    fitted=dict(trained='with the score', after='afterwards, on out-of-fold predictions',
+                tenth='on a tenth of the training rows'),
 )
 
-# %% ../../nbs/compare/00_entries.ipynb #a56f0d9b
+# %% ../../nbs/compare/00_entries.ipynb #ccb4d683
 @dataclass(frozen=True)
 class Span:
     "An interval of values to try."
     low: float # Smallest value
     high: float # Largest value
     log: bool = False # Whether values are drawn evenly on a logarithmic scale
-    whole: bool = False # Whether values are whole numbers; others are rounded to two significant digits
+    whole: bool = False # Whether values are whole numbers
+    digits: int = 2 # Significant digits that other values are rounded to; None: all
 
+# %% ../../nbs/compare/00_entries.ipynb #d11595f5
 @dataclass(frozen=True)
 class Choice:
     "A list of values to try."
     values: tuple # Numbers or texts
 
+# %% ../../nbs/compare/00_entries.ipynb #f1fd7429
 def _space(size, sizes, bs, *, cuts=False, dropout=False):
-    "The space of a model whose size is the option `size`. The order is part of a search: its sampler draws one after the other."
+    """The space of a model whose size is the option `size`.
+    The order is part of a search: its sampler draws one after the other."""
     return {'wd': Span(.01, 4, log=True), f'options.{size}': Choice(sizes),
-            **({'wd_of.head': Span(.05, 2, log=True)} if cuts else {}), **({'options.dropout': Span(0, .6)} if dropout else {}),
+            **({'wd_of.head': Span(.05, 2, log=True)} if cuts else {}),
+            **({'options.dropout': Span(0, .6)} if dropout else {}),
             'lr': Span(1e-3, .05, log=True), 'n_epoch': Span(3, 20, log=True, whole=True), 'bs': Choice(bs)}
 
+# %% ../../nbs/compare/00_entries.ipynb #b2c2ce1d
 _SMALL_BS, _SETS_BS = (64, 512, 2048), (512, 1024, 2048)
 SPACES = dict(
-    dot=_space('n_factors', (10, 20, 50, 100), _SMALL_BS), dot_cuts=_space('n_factors', (10, 20, 50, 100), _SMALL_BS, cuts=True),
+    dot=_space('n_factors', (10, 20, 50, 100), _SMALL_BS),
+    dot_cuts=_space('n_factors', (10, 20, 50, 100), _SMALL_BS, cuts=True),
     dot_levels=_space('n_factors', (10, 20, 50), _SMALL_BS),
-    nn=_space('n_act', (50, 100, 200), _SMALL_BS), nn_cuts=_space('n_act', (50, 100, 200), _SMALL_BS, cuts=True),
+    nn=_space('n_act', (50, 100, 200), _SMALL_BS),
+    nn_cuts=_space('n_act', (50, 100, 200), _SMALL_BS, cuts=True),
     sets=_space('n_factors', (32, 64, 96), _SETS_BS, dropout=True),
     sets_cuts=_space('n_factors', (32, 64, 96), _SETS_BS, cuts=True, dropout=True),
 )
 
-# %% ../../nbs/compare/00_entries.ipynb #ad471cbe
+# %% ../../nbs/compare/00_entries.ipynb #8a9bce3f
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     "A model of the comparison: what it is, how it is built and trained, and how its head is fitted."
@@ -83,7 +96,7 @@ class Entry:
     context: Callable = None # Makes the context, see `rating_dls`; not used for ratings without timestamps
     columns: bool = True # Whether it is told the features of users and items, where there are any
     trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'learner': fastai's Learner; 'fastai': fastai's Learner and loader
-    fit_head: Callable = None # `(HeldOut, DataLoaders) -> head`, fitted to out-of-fold predictions of the training rows; None: see `fit`
+    fit_head: Callable = None # `(OutOfFold, DataLoaders) -> head`, fitted after training; None: see `fit`
     score: str = '' # A word of `AXES`; '' if none fits, as for the four below
     inputs: str = '' # What it is told
     loss: str = '' # What it is trained with
@@ -93,55 +106,63 @@ class Entry:
     space: dict = field(default_factory=dict) # What a search tries, see `SPACES`
     search: str = '' # Entries with the same text share a search; '': its own
 
-    @property
-    def settings(self):
-        "The settings as `results.csv` records them."
-        return dict(n_epoch=self.n_epoch, lr=self.lr, wd=self.wd, wd_of=json.dumps(self.wd_of), bs=self.bs, eps=self.eps,
-                    options=json.dumps(self.options), n_members=self.n_members)
+# %% ../../nbs/compare/00_entries.ipynb #6f90e5c5
+@patch(as_prop=True)
+def settings(self:Entry):
+    "The settings as `results.csv` records them."
+    return dict(n_epoch=self.n_epoch, lr=self.lr, wd=self.wd, wd_of=json.dumps(self.wd_of), bs=self.bs, eps=self.eps,
+                options=json.dumps(self.options), n_members=self.n_members)
 
-    @property
-    def words(self):
-        "What it is, in the words of `AXES`, as tables record it."
-        return {axis: getattr(self, axis) for axis in AXES}
+# %% ../../nbs/compare/00_entries.ipynb #8fd0dffc
+@patch(as_prop=True)
+def words(self:Entry):
+    "What it is, in the words of `AXES`, as tables record it."
+    return {axis: getattr(self, axis) for axis in AXES}
 
-    @property
-    def anonymous(self):
-        "The same entry without its labels: two entries that make the same predictions are equal here."
-        return replace(self, title='', source='', space={}, search='', **dict.fromkeys(AXES, ''))
+@patch(as_prop=True)
+def anonymous(self:Entry):
+    "The same entry without its labels: two entries that make the same predictions are equal here."
+    return replace(self, title='', source='', space={}, search='', **dict.fromkeys(AXES, ''))
 
-    def make(self,
-        dls, # Loaders from `rating_dls`
-    ) -> torch.nn.Module: # The untrained model
-        "Builds the model for `dls`."
-        return self.build(dls, **self.options)
+# %% ../../nbs/compare/00_entries.ipynb #b86da799
+@patch
+def make(self:Entry,
+    dls, # Loaders from `rating_dls`
+) -> torch.nn.Module: # The untrained model
+    "Builds the model for `dls`."
+    return self.build(dls, **self.options)
 
-# %% ../../nbs/compare/00_entries.ipynb #c60084d8
+# %% ../../nbs/compare/00_entries.ipynb #7c710207
 def gaussian_head(
-    held, # `HeldOut` predictions of the training rows
+    oof, # `OutOfFold` predictions of the training rows
     dls, # The loaders of the model
 ) -> Gaussian: # Fitted to these predictions
     "One width for everybody."
-    return held.gaussian(dls.scale)
+    return oof.gaussian(dls.scale)
 
+# %% ../../nbs/compare/00_entries.ipynb #9b1f57de
 def user_width_head(
-    held, # `HeldOut` predictions of the training rows
+    oof, # `OutOfFold` predictions of the training rows
     dls, # The loaders of the model
 ) -> FittedHead: # Fitted to these predictions
     "A width for each user."
-    return fit_user_widths(held, dls.scale, dls.n_users)
+    return fit_user_widths(oof, dls.scale, dls.n_users)
 
+# %% ../../nbs/compare/00_entries.ipynb #55825f47
 def cuts_head(
-    held, # `HeldOut` predictions of the training rows
+    oof, # `OutOfFold` predictions of the training rows
     dls, # The loaders of the model
     moved_by:tuple=('user', 'item'), # Which ids have offsets of the cuts
 ) -> FittedHead: # Fitted to these predictions
     "Cuts of a cumulative logit."
-    return fit_cuts(held, dls.scale, (dls.n_users, dls.n_items), moved_by)
+    return fit_cuts(oof, dls.scale, (dls.n_users, dls.n_items), moved_by)
 
+# %% ../../nbs/compare/00_entries.ipynb #f94b7af8
 MOVED_BY = dict(cuts=(), user_cuts=('user',), both_cuts=('user', 'item'))
-AFTER = dict(width=gaussian_head, user_width=user_width_head, **{head: partial(cuts_head, moved_by=ids) for head, ids in MOVED_BY.items()})
+AFTER = dict(width=gaussian_head, user_width=user_width_head,
+             **{head: partial(cuts_head, moved_by=ids) for head, ids in MOVED_BY.items()})
 
-# %% ../../nbs/compare/00_entries.ipynb #34d06a8b
+# %% ../../nbs/compare/00_entries.ipynb #6673a943
 def _fastai(dls, **options):
     "The model that `collab_learner` makes."
     return collab_learner(dls, y_range=dls.scale.y_range, **options).model
@@ -149,12 +170,12 @@ def _fastai(dls, **options):
 def _ranged(dls, **options): return DotProductBiasCE.from_dls(dls, y_range=dls.scale.y_range, **options)
 
 def _with_cuts(dls, build, moved_by, **options):
-    "The model of `build` with a cumulative logit whose cuts are moved by other ids."
-    model = build(dls, **options)
+    "The score of the model of `build` with a cumulative logit whose cuts are moved by other ids."
+    score = build(dls, **options).score
     n_rows = (n if o in moved_by else 0 for o, n in (('user', dls.n_users), ('item', dls.n_items)))
-    model.head = CumulativeLogit(level_shares(dls), *n_rows)
-    return model
+    return RatingModel(score, CumulativeLogit(level_shares(dls), *n_rows))
 
+# %% ../../nbs/compare/00_entries.ipynb #8ea4b8bd
 # (score, whether it has sets, what training fits) -> builder
 _BUILD = {
     ('dot', False, 'rating'): DotProductBias.from_dls,
@@ -169,11 +190,14 @@ _BUILD = {
     ('dot', True, 'rating'): ImplicitMF.from_dls,
     ('dot', True, 'both_cuts'): OrdinalMF.from_dls,
 }
+
+# %% ../../nbs/compare/00_entries.ipynb #b3e6c53f
 _LOSS_FUNC = dict(hl_gauss=hl_gauss(0.5), rps=ranked_probability)
 _CONTEXT = dict(times=TimeContext, both_sides=TimeContext, earlier=partial(TimeContext, look='before'),
                 same_second=partial(TimeContext, look='up_to'))
 _WITHOUT_COLUMNS = 'ids', 'sets', 'times'
 
+# %% ../../nbs/compare/00_entries.ipynb #62aafad4
 def _builder(score, sets, trained):
     if trained not in ('cuts', 'user_cuts'): return _BUILD[score, sets, trained]
     return partial(_with_cuts, build=_BUILD[score, sets, 'both_cuts'], moved_by=MOVED_BY[trained])
@@ -182,6 +206,7 @@ def _space_of(score, sets, trained):
     kind = '_cuts' if trained in MOVED_BY else '_levels' if (score, trained) == ('dot', 'levels') else ''
     return SPACES[('sets' if sets else score) + kind]
 
+# %% ../../nbs/compare/00_entries.ipynb #ee352c60
 def grid_entry(
     score:str, # 'dot' or 'nn'
     inputs:str, # A word of `AXES`
@@ -190,74 +215,121 @@ def grid_entry(
     fitted:str, # A word of `AXES`
     **settings, # Other fields of `Entry`: the settings, and a title if the words do not suffice
 ) -> Entry: # Its columns are left out if `inputs` does not have them
-    "Makes the entry that five words describe. Raises `ValueError` for a word that is not in `AXES` and for a combination without a model."
+    """Makes the entry that five words describe.
+    Raises `ValueError` for a word that is not in `AXES` and for a combination without a model."""
     words = dict(score=score, inputs=inputs, loss=loss, head=head, fitted=fitted)
     for axis, word in words.items():
         if word not in AXES[axis]: raise ValueError(f'{axis} must be one of {", ".join(AXES[axis])}, not {word!r}')
-    sets, trained = inputs != 'ids', head if fitted == 'trained' else 'rating' if loss == 'mse' else 'both_cuts'
+    sets = inputs != 'ids'
+    trained = head if fitted == 'trained' else 'rating' if loss == 'mse' else 'both_cuts'
     try: build, space = _builder(score, sets, trained), _space_of(score, sets, trained)
     except KeyError: raise ValueError(f'there is no model for {", ".join(words.values())}') from None
     made = dict(title=', '.join(AXES[axis][word] for axis, word in words.items()), build=build, space=space,
-                target='rating' if trained == 'rating' else 'class', loss_func=_LOSS_FUNC.get(loss), context=_CONTEXT.get(inputs),
-                columns=inputs not in _WITHOUT_COLUMNS, fit_head=AFTER[head] if fitted == 'after' else None)
+                target='rating' if trained == 'rating' else 'class', loss_func=_LOSS_FUNC.get(loss),
+                context=_CONTEXT.get(inputs), columns=inputs not in _WITHOUT_COLUMNS,
+                fit_head=AFTER[head] if fitted == 'after' else None)
     return Entry(**made | words | settings)
 
-# %% ../../nbs/compare/00_entries.ipynb #ef3c7e08
-_BOOK, _NO_BIAS_DECAY = dict(lr=5e-3, wd=0.1), dict(user_bias=0., item_bias=0.)
-_THEIR_DOT, _THEIR_NN = partial(_fastai, n_factors=50), partial(_fastai, use_nn=True, layers=[100])
-_ORDINAL = dict(lr=0.016, wd=2.2, wd_of=dict(head=0.13, **_NO_BIAS_DECAY), n_epoch=17, bs=2048,
-                options=dict(n_factors=64, dropout=0.17), n_members=2)
-_SOFTMAX = dict(**_BOOK, n_epoch=5, bs=64, options=dict(n_factors=50))
-_DOT = dict(lr=0.0046, wd=0.081, n_epoch=4, bs=64, options=dict(n_factors=50))
-_DOT_CE = dict(lr=0.013, wd=0.27, n_epoch=6, bs=512, options=dict(n_factors=10))
-_NN = dict(lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100))
-_IMPLICIT = dict(lr=0.01, wd=2.0, wd_of=_NO_BIAS_DECAY, n_epoch=20, bs=2048,
-                 options=dict(n_factors=64, dropout=0.3), n_members=2)
+# %% ../../nbs/compare/00_entries.ipynb #ca520bbb
+MODELS = {}
 
 def _model(score, inputs, loss, head, fitted, title, source='searched', **settings):
     "An entry with a name. It is told the features of users and items, if a caller has any."
     return grid_entry(score, inputs, loss, head, fitted, **dict(title=title, source=source, columns=True) | settings)
 
 _WIDTH, _CUTS = ('mse', 'width', 'tenth'), ('mse', 'both_cuts', 'after')
+_BOOK, _NO_BIAS_DECAY = dict(lr=5e-3, wd=0.1), dict(user_bias=0., item_bias=0.)
 
-MODELS = dict(
+# %% ../../nbs/compare/00_entries.ipynb #010c1725
+_DOT = dict(lr=0.0046, wd=0.081, n_epoch=4, bs=64, options=dict(n_factors=50))
+_DOT_CE = dict(lr=0.013, wd=0.27, n_epoch=6, bs=512, options=dict(n_factors=10))
+_SOFTMAX = dict(**_BOOK, n_epoch=5, bs=64, options=dict(n_factors=50))
+
+MODELS |= dict(
     dot = _model('dot', 'ids', *_WIDTH, 'dot product, MSE', **_DOT),
     dot_fitted = _model('dot', 'ids', *_CUTS, 'dot product, MSE, cuts fitted afterwards', 'shared', **_DOT),
     dot_ce = _model('dot', 'ids', 'ce', 'line', 'trained', 'dot product, logits on a line, CE', **_DOT_CE),
-    dot_ce_ordered = _model('dot', 'ids', 'ce', 'ordered_line', 'trained', 'dot product, logits on a line in order at the start, CE',
-                            'shared', **_DOT_CE),
+    dot_ce_ordered = _model('dot', 'ids', 'ce', 'ordered_line', 'trained',
+                            'dot product, logits on a line in order at the start, CE', 'shared', **_DOT_CE),
     dot_softmax = _model('dot', 'ids', 'ce', 'levels', 'trained', 'dot product for each level, CE',
                          lr=0.0041, wd=0.56, n_epoch=8, bs=512, options=dict(n_factors=50)),
-    dot_hl_gauss = _model('dot', 'ids', 'hl_gauss', 'levels', 'trained', 'dot product for each level, HL-Gauss', **_SOFTMAX),
-    dot_rps = _model('dot', 'ids', 'rps', 'levels', 'trained', 'dot product for each level, ranked probability', **_SOFTMAX),
+    dot_hl_gauss = _model('dot', 'ids', 'hl_gauss', 'levels', 'trained', 'dot product for each level, HL-Gauss',
+                          **_SOFTMAX),
+    dot_rps = _model('dot', 'ids', 'rps', 'levels', 'trained', 'dot product for each level, ranked probability',
+                     **_SOFTMAX),
     dot_ordinal = _model('dot', 'ids', 'ce', 'both_cuts', 'trained', 'dot product, cumulative logit, CE',
                          **_BOOK, wd_of=dict(head=0.1, **_NO_BIAS_DECAY), n_epoch=5, bs=64, options=dict(n_factors=50)),
+)
+
+# %% ../../nbs/compare/00_entries.ipynb #4d23b354
+_NN = dict(lr=0.0061, wd=1.1, n_epoch=13, bs=512, options=dict(n_act=100))
+
+MODELS |= dict(
     nn = _model('nn', 'ids', *_WIDTH, 'network, MSE', **_NN),
     nn_fitted = _model('nn', 'ids', *_CUTS, 'network, MSE, cuts fitted afterwards', 'shared', **_NN),
     nn_line = _model('nn', 'ids', 'ce', 'line', 'trained', 'network, logits on a line, CE', **_NN),
-    nn_ce = _model('nn', 'ids', 'ce', 'levels', 'trained', 'network, CE', lr=0.0041, wd=0.39, n_epoch=6, bs=64, options=dict(n_act=100)),
+    nn_ce = _model('nn', 'ids', 'ce', 'levels', 'trained', 'network, CE',
+                   lr=0.0041, wd=0.39, n_epoch=6, bs=64, options=dict(n_act=100)),
     nn_ordinal = _model('nn', 'ids', 'ce', 'both_cuts', 'trained', 'network, cumulative logit, CE',
                         lr=0.013, wd=0.27, wd_of=dict(head=0.24), n_epoch=6, bs=512, options=dict(n_act=50)),
+)
+
+# %% ../../nbs/compare/00_entries.ipynb #c8861bba
+_IMPLICIT = dict(lr=0.01, wd=2.0, wd_of=_NO_BIAS_DECAY, n_epoch=20, bs=2048,
+                 options=dict(n_factors=64, dropout=0.3), n_members=2)
+_ORDINAL = dict(lr=0.016, wd=2.2, wd_of=dict(head=0.13, **_NO_BIAS_DECAY), n_epoch=17, bs=2048,
+                options=dict(n_factors=64, dropout=0.17), n_members=2)
+
+MODELS |= dict(
     implicit = _model('dot', 'times', *_WIDTH, 'dot product with implicit sets and time, MSE', **_IMPLICIT),
-    implicit_fitted = _model('dot', 'times', *_CUTS, 'dot product with implicit sets and time, MSE, cuts fitted afterwards',
-                             'shared', **_IMPLICIT),
+    implicit_fitted = _model('dot', 'times', *_CUTS,
+                             'dot product with implicit sets and time, MSE, cuts fitted afterwards', 'shared',
+                             **_IMPLICIT),
     ordinal_ids = _model('dot', 'sets', 'ce', 'both_cuts', 'trained', 'ordinal with implicit sets, CE', **_ORDINAL),
-    ordinal = _model('dot', 'times', 'ce', 'both_cuts', 'trained', 'ordinal with implicit sets and time, CE', **_ORDINAL),
+    ordinal = _model('dot', 'times', 'ce', 'both_cuts', 'trained', 'ordinal with implicit sets and time, CE',
+                     **_ORDINAL),
+)
+
+# %% ../../nbs/compare/00_entries.ipynb #513e58fd
+MODELS |= dict(
     book_dot = _model('dot', 'ids', *_WIDTH, "dot product, MSE, the book's settings", 'book', **_BOOK),
-    book_dot_ce = _model('dot', 'ids', 'ce', 'line', 'trained', "dot product, logits on a line, an earlier attempt's settings", 'book', **_BOOK),
-    book_dot_ce_range = _model('dot', 'ids', 'ce', 'line', 'trained', "the same with a sigmoid, an earlier attempt's settings", 'book',
+    book_dot_ce = _model('dot', 'ids', 'ce', 'line', 'trained',
+                         "dot product, logits on a line, an earlier attempt's settings", 'book', **_BOOK),
+    book_dot_ce_range = _model('dot', 'ids', 'ce', 'line', 'trained',
+                               "the same with a sigmoid, an earlier attempt's settings", 'book',
                                **_BOOK, build=_ranged),
     book_nn = _model('nn', 'ids', *_WIDTH, "network, MSE, the book's settings", 'book', **_BOOK),
-    book_nn_ce = _model('nn', 'ids', 'ce', 'levels', 'trained', "network, CE, an earlier attempt's settings", 'book', lr=1.2e-3, wd=0.01),
-    fastai_dot = _model('dot', 'ids', *_WIDTH, 'fastai EmbeddingDotBias, its loader', 'fastai', **_BOOK, build=_THEIR_DOT, trainer='fastai'),
-    fastai_nn = _model('nn', 'ids', *_WIDTH, 'fastai EmbeddingNN, its loader', 'fastai', **_BOOK, build=_THEIR_NN, trainer='fastai'),
+    book_nn_ce = _model('nn', 'ids', 'ce', 'levels', 'trained', "network, CE, an earlier attempt's settings", 'book',
+                        lr=1.2e-3, wd=0.01),
+)
+
+# %% ../../nbs/compare/00_entries.ipynb #35d6a2b9
+_THEIR_DOT, _THEIR_NN = partial(_fastai, n_factors=50), partial(_fastai, use_nn=True, layers=[100])
+
+MODELS |= dict(
+    fastai_dot = _model('dot', 'ids', *_WIDTH, 'fastai EmbeddingDotBias, its loader', 'fastai',
+                        **_BOOK, build=_THEIR_DOT, trainer='fastai'),
+    fastai_nn = _model('nn', 'ids', *_WIDTH, 'fastai EmbeddingNN, its loader', 'fastai',
+                       **_BOOK, build=_THEIR_NN, trainer='fastai'),
     fastai_dot_once = _model('dot', 'ids', *_WIDTH, 'fastai EmbeddingDotBias, each rating once', 'fastai',
                              **_BOOK, build=_THEIR_DOT, trainer='learner'),
     fastai_nn_once = _model('nn', 'ids', *_WIDTH, 'fastai EmbeddingNN, each rating once', 'fastai',
                             **_BOOK, build=_THEIR_NN, trainer='learner'),
 )
-DEFAULT_MODELS = ('dot', 'dot_fitted', 'dot_softmax', 'dot_ordinal', 'nn', 'implicit', 'implicit_fitted', 'ordinal', 'fastai_dot')
 
+# %% ../../nbs/compare/00_entries.ipynb #07e68df7
+DEFAULT_MODELS = ('dot', 'dot_fitted', 'dot_softmax', 'dot_ordinal', 'nn', 'implicit', 'implicit_fitted', 'ordinal',
+                  'fastai_dot')
+
+# %% ../../nbs/compare/00_entries.ipynb #5a8fc3ea
+def check_models(
+    names, # Names to check
+):
+    "Checks the names of models. Raises `ValueError` for a name that is not in `MODELS`."
+    for m in names:
+        if m not in MODELS: raise ValueError(f'unknown model {m!r}: use {", ".join(MODELS)}')
+
+# %% ../../nbs/compare/00_entries.ipynb #a4b12f5d
 LARGE_FROM, SEARCHED_ON = 300_000, 1_000_209
 _ORDINAL_LARGE = dict(lr=0.012, wd=0.7, n_epoch=16, bs=8192, options=dict(n_factors=128, dropout=0.17))
 _DOT_LARGE = dict(bs=512, n_epoch=5, lr=0.005, wd=0.1)
@@ -276,21 +348,16 @@ LARGE = dict(
     ordinal = _ORDINAL_LARGE,
 )
 
-def known_models(
-    names, # Names to check
-):
-    "Checks the names of models. Raises `ValueError` for a name that is not in `MODELS`."
-    for m in names:
-        if m not in MODELS: raise ValueError(f'unknown model {m!r}: use {", ".join(MODELS)}')
-
+# %% ../../nbs/compare/00_entries.ipynb #671e1cb7
 def entry_of(
     name:str, # A key of `MODELS`
     n_ratings:int=0, # Number of ratings in the whole data set
 ) -> Entry: # With the settings of `LARGE` from `LARGE_FROM` ratings on
-    """Returns the entry with this name, with settings for this number of ratings. Raises `ValueError` for an unknown name.
-    In `LARGE`, the batch size is proportional to this number and the epsilon of Adam inversely proportional,
-    so that an epoch has as many steps as in the search on `SEARCHED_ON` ratings."""
-    known_models([name])
+    """Returns the entry with this name, with settings for this number of ratings.
+    Raises `ValueError` for an unknown name. In `LARGE`, the batch size is proportional to this number
+    and the epsilon of Adam inversely proportional, so that an epoch has as many steps as in the search
+    on `SEARCHED_ON` ratings."""
+    check_models([name])
     if n_ratings < LARGE_FROM or name not in LARGE: return MODELS[name]
     entry, times = replace(MODELS[name], **LARGE[name]), n_ratings/SEARCHED_ON
     return replace(entry, bs=round(entry.bs*times), eps=entry.eps/times)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['new_user_dls', 'fold_in']
 
-# %% ../../nbs/use/02_foldin.ipynb #146ba14c
+# %% ../../nbs/use/02_foldin.ipynb #5405618f
 import math
 import warnings
 from functools import partial
@@ -16,17 +16,14 @@ import torch
 from fastai.data.core import DataLoaders
 from torch.func import functional_call, vmap
 
-from ..data.dataset import RatingDataset, RatingEncoder
-from ..data.ids import vocabulary
-from ..data.loaders import RatingDL
-from ..scoring.posthoc import outputs
+from ..data.loaders import RatingDataset, RatingDL, vocabulary
+from ..scoring.predictions import outputs
 from ..training.losses import LOSSES
 from ..models.models import Ensemble, RatingModel
-from ..data.ids import match_ids
-from ..data.ratings import load_ratings
+from ..data.ratings import load_ratings, match_ids
 from ..training.loop import _id_tables, _OneCycleAdam, _part
 
-# %% ../../nbs/use/02_foldin.ipynb #beab236c
+# %% ../../nbs/use/02_foldin.ipynb #c72f400a
 def _as_frame(ratings, dls):
     """Returns new users' ratings as a checked frame with the column names of `dls`; `{item: rating}` is one user, 'new'.
     Warns of items that the model does not know. Raises `ValueError` if it knows none of them."""
@@ -54,8 +51,8 @@ def new_user_dls(
     Raises `ValueError` if there are no ratings, if one is not on the scale, or if a user rated an item twice."""
     frame, (user, item) = _as_frame(ratings, dls), dls.cat_names
     classes = {user: vocabulary(frame[user]), item: dls.classes[item]}
-    encoder = RatingEncoder(classes, dls.scale, dls.target, dls.rating_name)
-    ds = RatingDataset(encoder, *encoder.encode(frame), counts=dls.train_ds.item_counts)
+    ds = RatingDataset(frame, classes, dls.scale, dls.target, dls.rating_name)
+    ds.counts = dls.train_ds.item_counts                            # the number of training ratings of each item
     dl = RatingDL(ds, bs=max(len(ds), 1), shuffle=False)
     return DataLoaders(dl, dl.new(), device=dls.device)
 

@@ -38,7 +38,9 @@ from ..data.splits import train_valid_split
 from ..data.scale import RatingScale
 from ..scoring.predictions import Predictions, predict
 from ..compare.fit import fit, one_thread
-from ..scoring.posthoc import FittedHead, Gaussian, WithHead, outputs
+from ..scoring.gaussian import Gaussian
+from ..scoring.posthoc import FittedHead, WithHead
+from ..scoring.predictions import outputs
 from .foldin import fold_in
 from ..models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from ..models.models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
@@ -47,7 +49,8 @@ from ..data.files import as_frame
 from ..data.ids import match_ids
 from .recommend import factors, _rows_of_ids, top_n
 from ..compare.entries import entry_of
-from ..compare.runs import fingerprint, _named_errors
+from ..compare.identity import fingerprint
+from ..compare.runs import _named_errors
 from ..models.scores import DotProduct, FeatureEmbedding, InformedDotProduct, Network, SetEmbedding, add_features
 
 # %% ../../nbs/use/03_saved.ipynb #fbf39f5d
