@@ -14,7 +14,8 @@ from movielens_ce.data.loaders import random_split, rating_dls
 from movielens_ce.scoring.predictions import as_metric, predict, score
 from movielens_ce.scoring.posthoc import fit_gaussian
 from movielens_ce.compare.entries import MODELS
-from movielens_ce.use.saved import Recommender, load_model, train_on_all
+from movielens_ce.use.recommender import Recommender, train_on_all
+from movielens_ce.use.storage import load_model
 from movielens_ce.training.loop import fit_one_cycle
 
 
