@@ -61,7 +61,7 @@ BAD_OPTIONS = {
     'unknown model': (['--models', 'dot,svd'], "unknown model 'svd'"), 'no models': (['--models', ''], 'empty'),
     'unknown option': (['--epoch', '3'], 'No such option'), 'extra word': (['fast'], 'unexpected extra argument'),
     'no epochs': (['--epochs', '0'], '--epochs'), 'epochs word': (['--epochs', 'many'], 'many'), 'half epoch': (['--epochs', '1.5'], '1.5'),
-    'seed word': (['--seeds', 'x'], "'x'"), 'negative seed': (['--seeds', '-1'], '0 or more'), 'no seeds': (['--seeds', ''], '--seeds is empty'),
+    'seed word': (['--seeds', 'x'], "'x'"), 'negative seed': (['--seeds', '-1'], '0 or more'), 'no seeds': (['--seeds', ''], 'the list is empty'),
     'seed of torch': (['--seeds', '99999999999999999999999'], 'below 2,147,483,648'), 'duplicates': (['--duplicates', 'first'], "'raise', 'last'"),
     'no jobs': (['--jobs', '0'], '--jobs'), 'levels words': (['--levels', 'low,high'], 'list of numbers'),
     'off the scale': (['--levels', '1,2,3'], 'not on the scale'), 'one level': (['--levels', '1'], 'rating scale'),
