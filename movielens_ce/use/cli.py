@@ -40,12 +40,13 @@ def main(
     stopped = 'stopped; run the same command again to continue' if 'compare' in args else 'stopped'
     with terminal_session(): sys.exit(run_command(cli, args, stopped))
 
-# %% ../../nbs/use/07_cli.ipynb #361cdd7b
+# %% ../../nbs/use/07_cli.ipynb #c84edf9c
 def _data_options(levels=True):
     "Returns a decorator that adds the options for the ratings: their place and the columns of a file."
     options = [
-        click.option('--data', metavar='SIZE|PATH', type=HomePath(), help='A size of MovieLens (100k, 1m, 10m, 20m, 25m, 32m, latest-small, latest), '
-                     'a folder or zip with one, or a FILE with your own ratings.  [default: 100k]'),
+        click.option('--data', metavar='SIZE|PATH', type=HomePath(), help='A size of MovieLens '
+                     '(100k, 1m, 10m, 20m, 25m, 32m, latest-small, latest), a folder or zip with one, '
+                     'or a FILE with your own ratings.  [default: 100k]'),
         *(click.option(f'--{c}', default=c, show_default=True, help=f'Column of {what} in FILE.')
           for c, what in dict(user='user ids', item='item ids', rating='ratings').items()),
         click.option('--timestamp', metavar='COLUMN', help='Column of times in FILE, in seconds, or of ISO dates.  '
@@ -103,16 +104,18 @@ def _note_strangers(ratings, folds):
         if n: note(f'fold {f}: {n:,} of {len(test):,} test rows have a user without training rows, '
                     'about whom a model knows nothing')
 
-# %% ../../nbs/use/07_cli.ipynb #143b59a1
+# %% ../../nbs/use/07_cli.ipynb #97f7a4d8
 def _proof(known):
     "The text on how the files of a size of MovieLens were checked."
-    if known.ratings_md5: return f'intact: the MD5 of {known.ratings} is that of the published file, {known.ratings_md5}'
-    if known.n_ratings: return f'intact: {known.ratings} has as many ratings as the published file'
+    md5, n = known.ratings_md5, known.n_ratings
+    if md5: return f'intact: the MD5 of {known.ratings} is that of the published file, {md5}'
+    if n: return f'intact: {known.ratings} has as many ratings as the published file'
     return f'readable: {known.ratings} has the published layout; its number of ratings changes over time'
 
-# %% ../../nbs/use/07_cli.ipynb #cd44f6b7
+# %% ../../nbs/use/07_cli.ipynb #3cc1b3b3
 @cli.command(epilog='Example: movielens-ce data --data 1m')
-@click.option('--data', metavar='SIZE|PATH', type=HomePath(), help='A size of MovieLens, searched for in MOVIELENS_CE_DATA and in the cache, '
+@click.option('--data', metavar='SIZE|PATH', type=HomePath(),
+              help='A size of MovieLens, searched for in MOVIELENS_CE_DATA and in the cache, '
               'or a folder or zip with one.  [default: 100k]')
 @debug_option
 def data(data):
@@ -161,7 +164,7 @@ def _run_all(coming, total, what):
             _show_run(bar, run, new)
     return runs
 
-# %% ../../nbs/use/07_cli.ipynb #19bd610c
+# %% ../../nbs/use/07_cli.ipynb #8b3a27d6
 def results_table(
     results, # Results of `compare`
 ) -> Table: # A table for rich's console
@@ -174,14 +177,16 @@ def results_table(
     table.add_column('model', no_wrap=True)
     for c in columns(): table.add_column(c.heading.replace(' ', '\n'), justify='right', no_wrap=True)
     def text(values, c): return f'{values[c.name]:.{c.digits}f}'
-    def bold(m, c): return shown.loc[m, c.name] == c.best(shown[c.name])
+    def cell(m, c):
+        best = shown.loc[m, c.name] == c.best(shown[c.name])
+        return f'[bold]{text(mean.loc[m], c)}[/]' if best else text(mean.loc[m], c)
     for m in mean.index:
-        table.add_row(m, *(f'[bold]{text(mean.loc[m], c)}[/]' if bold(m, c) else text(mean.loc[m], c) for c in columns()))
+        table.add_row(m, *(cell(m, c) for c in columns()))
         if sd.loc[m].notna().all():
             table.add_row('', *(f'[dim]±{text(sd.loc[m], c).removeprefix("0")}[/]' for c in columns()))
     return table
 
-# %% ../../nbs/use/07_cli.ipynb #4afa12c0
+# %% ../../nbs/use/07_cli.ipynb #c1d0e2b3
 def _versions():
     import fastai
     import torch
@@ -191,7 +196,8 @@ def _versions():
 def _about(what, folds, seeds, n_epoch):
     "The text below the table: data, folds, seeds, epochs, versions, and the prediction that each metric uses."
     epochs = f'{n_epoch.min()}' if n_epoch.nunique() == 1 else f'{n_epoch.min()} to {n_epoch.max()}'
-    return (f'\n{what}, folds {", ".join(map(str, folds))}, seeds {", ".join(map(str, seeds))}, {epochs} epochs.\n{_versions()}.\n'
+    runs = f'folds {", ".join(map(str, folds))}, seeds {", ".join(map(str, seeds))}, {epochs} epochs'
+    return (f'\n{what}, {runs}.\n{_versions()}.\n'
             'RMSE uses the mean, and MAE uses the median. Accuracy and rounded MSE use the most likely rating.\n'
             'Rounded accuracy uses the mean, rounded to the nearest rating.')
 
@@ -220,17 +226,19 @@ def _report(results, about, out, plots):
     console.print(f'\nResults: {Path(out)/"results.csv"}\nPlots:   ' + '\n         '.join(map(str, plots))
                   + '\nMore:    the studies in nbs/studies/ of the repository', highlight=False, soft_wrap=True)
 
-# %% ../../nbs/use/07_cli.ipynb #d947f8cd
+# %% ../../nbs/use/07_cli.ipynb #56e20c92
 @cli.command(cls=_WithModels, epilog='Example: movielens-ce compare --models dot,ordinal --folds 1,2,3,4,5')
 @click.option('--models', metavar='A,B', type=Commas(), help='Models to compare.  [default: see the end of this help]')
 @click.option('--folds', metavar='1,2', type=Commas(),
-              help='Test rows.  1 to 5: that fifth of the rows, in file order (u1 to u5 of MovieLens-100K; the larger sizes and '
-              'many files are sorted by user, so most test users are strangers).  ua, ub: ten rows of each user.  '
+              help='Test rows.  1 to 5: that fifth of the rows, in file order (u1 to u5 of MovieLens-100K; '
+              'the larger sizes and many files are sorted by user, so most test users are strangers).  '
+              'ua, ub: ten rows of each user.  '
               'time: the latest fifth.  user-time: the latest fifth of each user.  random:SEED: a random fifth; '
               'random:SEED:0.1: a tenth.  [default: 1 for MovieLens-100K, else random:0]')
 @click.option('--seeds', metavar='0,1', type=Commas(int, 'whole numbers such as 0,1,2'), default='0', show_default=True,
               help='Seeds of the weights and the order of batches.')
-@click.option('--epochs', metavar='N', type=click.IntRange(1), help="Number of epochs for every model.  [default: each model's own]")
+@click.option('--epochs', metavar='N', type=click.IntRange(1),
+              help="Number of epochs for every model.  [default: each model's own]")
 @_data_options()
 @click.option('--out', metavar='DIR', type=HomePath(), default='movielens-ce-results', show_default=True,
               help='Folder for the results; runs kept there are not repeated.')
@@ -270,14 +278,15 @@ def _how_to_ask(out, rec):
             f'  {line("recommend", "--user", user)}\n  {line("similar", "--item", item)}\n'
             f'  {line("evaluate", "--data", "FILE")}')
 
-# %% ../../nbs/use/07_cli.ipynb #ae182a82
+# %% ../../nbs/use/07_cli.ipynb #b0ec0716
 @cli.command(cls=_WithModels, epilog='Example: movielens-ce train --model ordinal --out ordinal-100k')
 @click.option('--model', metavar='NAME', required=True, help='Name of the model, see the end of this help.')
 @_data_options()
 @click.option('--seed', metavar='N', type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
               help='Seed of the weights and the order of batches.')
 @click.option('--epochs', metavar='N', type=click.IntRange(1), help="Number of epochs.  [default: the model's own]")
-@click.option('--out', metavar='DIR', type=HomePath(), required=True, help='Folder for the model; a saved model in it is replaced.')
+@click.option('--out', metavar='DIR', type=HomePath(), required=True,
+              help='Folder for the model; a saved model in it is replaced.')
 @debug_option
 def train(model, data, seed, epochs, out, **options):
     "Train a model on all ratings and save it."
@@ -295,8 +304,9 @@ def train(model, data, seed, epochs, out, **options):
         rec.save(out)
     click.echo(_how_to_ask(out, rec))
 
-# %% ../../nbs/use/07_cli.ipynb #a5ffca2c
-_MODEL = click.option('--model', metavar='DIR', type=HomePath(), required=True, help='Folder of a model that `train` saved.')
+# %% ../../nbs/use/07_cli.ipynb #9ffa506a
+_MODEL = click.option('--model', metavar='DIR', type=HomePath(), required=True,
+                      help='Folder of a model that `train` saved.')
 _N = click.option('-n', metavar='N', type=click.IntRange(1), default=10, show_default=True, help='Number of items.')
 _JSON = click.option('--json', 'as_json', is_flag=True, help='Print JSON.')
 
@@ -317,7 +327,7 @@ def _for_one_person(file, rec, item, rating):
     for warning in caught: note(warning.message)
     return rec
 
-# %% ../../nbs/use/07_cli.ipynb #9c04aef4
+# %% ../../nbs/use/07_cli.ipynb #3f67acc6
 @cli.command(epilog='Example: movielens-ce recommend --model ordinal-100k --user 196 -n 5')
 @_MODEL
 @click.option('--user', metavar='ID', help='Id of the user.')
@@ -331,12 +341,14 @@ def _for_one_person(file, rec, item, rating):
 @click.option('--min-ratings', metavar='N', type=click.IntRange(0), default=0, show_default=True,
               help='Leave out items with fewer than N training ratings.')
 @_JSON
-@click.option('--out', metavar='FILE', type=HomePath(), help='Write a CSV file with the columns user, item, title, rank and score.')
+@click.option('--out', metavar='FILE', type=HomePath(),
+              help='Write a CSV file with the columns user, item, title, rank and score.')
 @debug_option
 def recommend(model, user, ratings, item, rating, everybody, n, by, min_ratings, as_json, out):
     "List the best items that a user, known or new, has not rated."
     if (user is not None) + (ratings is not None) + everybody != 1:
-        raise ValueError('use one of --user ID for a known user, --ratings FILE for a new user, and --all for all users')
+        raise ValueError('use one of --user ID for a known user, --ratings FILE for a new user, '
+                         'and --all for all users')
     if everybody and not out: raise ValueError('--all needs a file for the lists: --out lists.csv')
     if as_json and out: raise ValueError('--json prints JSON and --out writes a CSV file: leave one of them out')
     rec = _load(model)
@@ -347,12 +359,13 @@ def recommend(model, user, ratings, item, rating, everybody, n, by, min_ratings,
     atomic_write(out, lambda tmp: best.to_csv(tmp, index=False))
     click.echo(f'{best.user.nunique():,} lists are in {out}')
 
-# %% ../../nbs/use/07_cli.ipynb #07d6d915
-@cli.command(epilog='Example: movielens-ce similar --model ordinal-100k --item "Star Wars (1977)" -n 5')
+# %% ../../nbs/use/07_cli.ipynb #fd70a90a
+@cli.command(epilog='Example: movielens-ce similar --model ordinal-100k --item "Star Wars (1977)"')
 @_MODEL
 @click.option('--item', metavar='ID|TITLE', required=True, help='Id or title of the item.')
 @_N
-@click.option('--min-ratings', metavar='N', type=click.IntRange(0), help='Leave out items with fewer than N training ratings.  '
+@click.option('--min-ratings', metavar='N', type=click.IntRange(0),
+              help='Leave out items with fewer than N training ratings.  '
               '[default: 20, or half the mean number if that is smaller]')
 @_JSON
 @debug_option
@@ -366,7 +379,7 @@ def _is_of_100k(rec):
     from movielens_ce.data.movielens import MOVIELENS, load_ml100k
     return len(rec.dls.train_ds) == MOVIELENS['100k'].n_ratings and rec.trained_on(load_ml100k().ratings).all()
 
-# %% ../../nbs/use/07_cli.ipynb #b09d5ca7
+# %% ../../nbs/use/07_cli.ipynb #13563739
 @cli.command(epilog='Example: movielens-ce evaluate --model ordinal-100k --data new-ratings.csv')
 @_MODEL
 @_data_options(levels=False)
@@ -379,7 +392,8 @@ def evaluate(model, data, as_json, **options):
     from movielens_ce.scoring.predictions import score
     rec = _load(model)
     if data is None and not _is_of_100k(rec):
-        raise ValueError(f'name the ratings with --data FILE: {model} was not trained on MovieLens-100K, which is the default')
+        raise ValueError(f'name the ratings with --data FILE: {model} was not trained on MovieLens-100K, '
+                         'which is the default')
     ratings, what, _ = _ratings(data, levels=rec.scale, **options)
     ratings = ratings.assign(user=match_ids(ratings.user, rec.users), item=match_ids(ratings['item'], rec.items))
     if rec.dls.train_ds.context is not None: _note_times([rec.name or 'the model'], ratings)

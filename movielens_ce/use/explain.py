@@ -28,13 +28,14 @@ def _set_of(sets, owner, but):
     members = members[members != but].cpu()
     return members.numpy(), sets.weight[members].cpu().double().numpy()/np.sqrt(max(len(members), 1))
 
-# %% ../../nbs/use/04_explain.ipynb #e75a3047
+# %% ../../nbs/use/04_explain.ipynb #78a84e97
 def _check_is_sum(model, score):
     "Raises `ValueError` if a score is not one sum of factors and biases."
     if type(score) in (DotProduct, InformedDotProduct, EmbeddingDotBias) and getattr(score, 'n_scores', 1) == 1: return
     raise ValueError(f'the score of {type(model).__name__} is no sum of factors and biases, so why() cannot split it: '
                      'use predict() for the probability of each rating, or why() of a model with a single dot product')
 
+# %% ../../nbs/use/04_explain.ipynb #e66db957
 @torch.no_grad()
 def _terms(model, u, i, context):
     "Two Series: the named terms of a pair's score, and the shares of the items that the user rated."

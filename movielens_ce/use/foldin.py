@@ -23,7 +23,7 @@ from ..models.models import Ensemble, RatingModel
 from ..data.ratings import load_ratings, match_ids
 from ..training.loop import _id_tables, _OneCycleAdam, _part
 
-# %% ../../nbs/use/02_foldin.ipynb #66ea31e3
+# %% ../../nbs/use/02_foldin.ipynb #721dcef4
 def _read(ratings, dls):
     "New users' ratings as a frame with the columns user, item and rating; those of one person get the user 'new'."
     if isinstance(ratings, dict): ratings = pd.Series([*ratings.values()], index=pd.Index([*ratings], dtype=object))
@@ -33,6 +33,7 @@ def _read(ratings, dls):
     columns = dict(zip(('user', 'item', 'rating'), [*dls.cat_names, dls.rating_name]))
     return load_ratings(ratings, **columns, scale=dls.scale)[['user', 'item', 'rating']]
 
+# %% ../../nbs/use/02_foldin.ipynb #15d2ddd5
 def _checked(ratings, dls):
     """New users' ratings as a frame with the column names of `dls`.
     Warns of items that the model does not know. Raises `ValueError` if it knows none of them."""
@@ -46,9 +47,9 @@ def _checked(ratings, dls):
     if unknown: warnings.warn(f'the model does not know {unknown} of {len(frame)} items', stacklevel=4)
     return frame.set_axis([*dls.cat_names, dls.rating_name], axis=1)
 
-# %% ../../nbs/use/02_foldin.ipynb #6b6825f2
+# %% ../../nbs/use/02_foldin.ipynb #4f317067
 def new_user_dls(
-    ratings, # New users' ratings: a frame as for `rating_dls`, or `{item: rating}` (or a Series) for one user, called 'new'
+    ratings, # New users' ratings: a frame as for `rating_dls`; `{item: rating}` or a Series for one user, called 'new'
     dls, # The loaders of `rating_dls` that the model was made for
 ) -> DataLoaders: # `train` and `valid` have the same rows; the users are the new ones, the items are those of `dls`
     """Loaders of new users' ratings, for a model that `fold_in` returns. The times of the ratings are not used.
@@ -108,14 +109,14 @@ def _squared_width(model, dls, at_most=100_000):
     out, y = outputs(model, dls.train.new(ds.take(rows)))
     return float(((out - y)**2).mean())
 
-# %% ../../nbs/use/02_foldin.ipynb #f6a050a3
+# %% ../../nbs/use/02_foldin.ipynb #eeff1927
 def fold_in(
     model, # A trained `RatingModel`, or an `Ensemble` of them
     dls, # The loaders of `rating_dls` that it was trained on
     ratings, # New users' ratings: a frame with the columns of `dls`, or `{item: rating}` for one user, called 'new'
     width:float=None, # For a regression model: standard deviation of its errors, in rating units; None: training RMSE
     prior:float=0.6, # λ, above 0: weight of the prior
-    tail:float=0.2, # ν divided by the length of a row, above 0: the smaller, the further a user with many ratings can move
+    tail:float=0.2, # ν divided by the length of a row, above 0: the smaller, the further many ratings can move a user
     n_steps:int=30, # Steps of Adam
 ) -> tuple: # (a model of the new users, its loaders); `model` itself does not change
     """Finds rows for new users from their ratings and leaves the items unchanged.

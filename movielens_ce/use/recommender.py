@@ -88,7 +88,7 @@ def train_on_all(
     with one_thread(): trained, = fit(entry, ratings, (rows, rows[:100]), (seed,), scale, **features)
     return Recommender(trained.model, trained.dls, trained.head, titles, name, dict(entry.settings, seed=seed))
 
-# %% ../../nbs/use/03_recommender.ipynb #7880c5c5
+# %% ../../nbs/use/03_recommender.ipynb #dd08c4b2
 def _nearest(text, names):
     "The name most like `text`, whatever the case of its letters; None if none is near."
     lower = {n.lower(): n for n in reversed(names)}
@@ -103,15 +103,16 @@ def _unknown(wanted, ids, titles, what):
                       f'the model has {len(ids):,} {what}s, such as {ids[0]}'))
 
 def _known_id(wanted, ids, what, titles={}):
-    "The one of `ids` that is `wanted`, is written like it, or has it as its title. Raises `ValueError` if there is not one."
+    "The one of `ids` that is `wanted`, is written like it, or has that title. Raises `ValueError` if there is not one."
     at = pd.Index(ids).get_indexer(match_ids([wanted], ids))[0]
     if at >= 0: return ids[at]
-    same = [i for i in ids if str(i) == wanted] or [i for i in ids if isinstance(wanted, str) and titles.get(i) == wanted]
+    same = [i for i in ids if str(i) == wanted]
+    if isinstance(wanted, str) and not same: same = [i for i in ids if titles.get(i) == wanted]
     if not same: raise _unknown(wanted, ids, titles, what)
-    if len(same) > 1: raise ValueError(f'{len(same)} {what}s are called {wanted!r}: use an id, such as {same[0]} or {same[1]}')
-    return same[0]
+    if len(same) == 1: return same[0]
+    raise ValueError(f'{len(same)} {what}s are called {wanted!r}: use an id, such as {same[0]} or {same[1]}')
 
-# %% ../../nbs/use/03_recommender.ipynb #9e4ef3cf
+# %% ../../nbs/use/03_recommender.ipynb #d062e893
 @patch
 def user_id(self:Recommender,
     user, # A user id, in any form
@@ -123,13 +124,14 @@ def user_id(self:Recommender,
 def item_id(self:Recommender,
     item, # An item id, in any form, or the title of exactly one item
 ): # The id, as it is in `items`
-    "Returns the id of an item. Raises `ValueError` for an unknown item, with the nearest title, and for a title of several items."
+    """Returns the id of an item.
+    Raises `ValueError` for an unknown item, with the nearest title, and for a title of several items."""
     return _known_id(item, self.items, 'item', self.titles)
 
-# %% ../../nbs/use/03_recommender.ipynb #3c4fe1c6
+# %% ../../nbs/use/03_recommender.ipynb #ff189295
 @patch
 def _without_titles(self:Recommender, items):
-    "Replaces the titles in a Series by the ids of their items. What is an id, or the title of none or several items, stays."
+    "Replaces the titles in a Series by the ids of their items. An id, and a title of none or several items, stays."
     if not self.titles: return items
     lost = {o for o in match_ids(items, self.items).dropna().unique() if isinstance(o, str)}.difference(self.items)
     named = [(self.titles[i], i) for i in self.items if lost and self.titles.get(i) in lost]
@@ -139,7 +141,7 @@ def _without_titles(self:Recommender, items):
 
 @patch
 def _frame(self:Recommender, pairs):
-    "Returns pairs with the column names of the training ratings. The names user and item are accepted, too, and titles of items."
+    "Returns pairs with the columns of the training ratings. The names user and item, and titles, are accepted, too."
     pairs = as_frame(pairs)
     renamed = {o: c for o, c in (('user', self._user), ('item', self._item)) if c not in pairs}
     frame = pairs.reset_index(drop=True).rename(columns=renamed)
@@ -170,11 +172,11 @@ def predictions(self:Recommender,
     of_ratings = (getattr(self.head, 'width', None), none) if self.head and self.head.keeps_mean else (None, None)
     return Predictions(np.zeros((0, self.scale.n_classes)), none, self.scale, *of_ratings)
 
-# %% ../../nbs/use/03_recommender.ipynb #185c3e17
+# %% ../../nbs/use/03_recommender.ipynb #5d7ac1a7
 @patch
 def predict(self:Recommender,
     pairs:pd.DataFrame, # Columns user and item, and timestamp if it is known; a rating is ignored
-) -> pd.DataFrame: # With the index of `pairs`: user, item, title if known, rating (the mean), most_likely, and p_1 … for each level
+) -> pd.DataFrame: # Index of `pairs`; user, item, title if known, rating (the mean), most_likely, p_1 … for each level
     """Predicts the expected rating, the most likely rating and the probability of each level, for each pair.
     Unknown ids get row 0."""
     pairs = as_frame(pairs)
@@ -232,12 +234,12 @@ def _cosines(vectors, row):
     length = np.linalg.norm(vectors, axis=1)
     return vectors @ vectors[row]/np.maximum(length*length[row], 1e-300)
 
-# %% ../../nbs/use/03_recommender.ipynb #c1cfd23c
+# %% ../../nbs/use/03_recommender.ipynb #bb132b85
 @patch
 def similar_items(self:Recommender,
     item, # An item id, or a title
     n:int=10, # Number of items
-    min_ratings:int=None, # Leave out items with fewer training ratings; None: 20, or half the mean number if that is smaller
+    min_ratings:int=None, # Leave out items with fewer training ratings; None: 20, or half the mean number if smaller
 ) -> pd.DataFrame: # item, title if known, similarity (−1 to 1); the most similar first
     """The items most similar to `item`, by the cosine between the vectors of items.
     An item's vector is its factors. With implicit sets, it also includes the sum over the users who rated it.
@@ -253,12 +255,12 @@ def similar_items(self:Recommender,
     ids = pd.Index(self.items)[order]
     return self._titled(pd.DataFrame(dict(item=ids, similarity=similarity[order])))
 
-# %% ../../nbs/use/03_recommender.ipynb #47b3ed43
+# %% ../../nbs/use/03_recommender.ipynb #381699df
 @patch
 def fold_in(self:Recommender,
-    ratings, # New users' ratings: a frame with user, item and rating, or `{item: rating}` for one user, called 'new'; items may be titles
+    ratings, # New users' ratings: a frame with user, item and rating, or `{item: rating}` for one user, called 'new'
 ) -> Recommender: # Its only users are the new ones; the original does not change
-    """Returns a `Recommender` for new users of the same model, see the function `fold_in`.
+    """Returns a `Recommender` for new users of the same model, see the function `fold_in`. Items may be titles.
     A fitted head keeps its parameters for items and has none for the new users.
     Raises `ValueError` for ratings that cannot be used and for models of other packages."""
     if isinstance(ratings, dict):

@@ -155,13 +155,13 @@ def _tables(d):
     own = [(d['n_users'], d['n_items'])] if 'n_users' in d else []
     return own + [t for o in d.values() for t in _tables(o)]
 
-# %% ../../nbs/use/05_storage.ipynb #00aa5a5a
+# %% ../../nbs/use/05_storage.ipynb #5a8864c8
 def _check_tables(description, ds):
     "Raises `ValueError` for a model that was made for other loaders."
     for users, items in _tables(description):
         if users not in (0, ds.n_users) or items not in (0, ds.n_items):
-            raise ValueError(f'the model has {users} user rows and {items} item rows, but these loaders have {ds.n_users} '
-                             f'and {ds.n_items}: give the loaders that it was made for')
+            raise ValueError(f'the model has {users} user rows and {items} item rows, but these loaders have '
+                             f'{ds.n_users} and {ds.n_items}: give the loaders that it was made for')
 
 # %% ../../nbs/use/05_storage.ipynb #505122bf
 def _sets(model): return {n: m for n, m in model.named_modules() if isinstance(m, SetEmbedding)}
@@ -210,13 +210,14 @@ def _read_ids(d):
     if isinstance(d['type'], str): return [_ID_TYPES[d['type']](o) for o in d['values']]
     return [_ID_TYPES[t](o) for t, o in zip(d['type'], d['values'])]
 
-# %% ../../nbs/use/05_storage.ipynb #31ab95ee
+# %% ../../nbs/use/05_storage.ipynb #5496e82b
 _FORMAT, _KIND, _FILES = 1, 'movielens_ce model', ('model.json', 'model.safetensors')
 
 def _check_empty(path):
-    "Raises `ValueError` if `path` holds anything but a saved model. Hidden files, and the lost+found of a volume, do not count."
+    "Raises `ValueError` if `path` holds anything but a saved model, hidden files, or the lost+found of a volume."
     if path.exists() and not path.is_dir(): raise ValueError(f'{path} is a file: name a new folder for the model')
-    there = sorted(p.name for p in path.iterdir() if p.name[0] != '.' and p.name != 'lost+found') if path.is_dir() else []
+    if not path.is_dir(): return
+    there = sorted(p.name for p in path.iterdir() if p.name[0] != '.' and p.name != 'lost+found')
     if there and (there != sorted(_FILES) or _KIND.encode() not in (path/'model.json').read_bytes()[:200]):
         raise ValueError(f'{path} has other files in it: name a new folder for the model')
 
@@ -224,13 +225,14 @@ def _folder(path):
     "The absolute path of a folder, with `~` expanded and links followed."
     return Path(os.path.realpath(os.path.expanduser(path)))
 
-# %% ../../nbs/use/05_storage.ipynb #a0bf5dcf
+# %% ../../nbs/use/05_storage.ipynb #a53cbfc9
 def check_place(
     path, # The folder to write, or a link to it
     ids=(), # Ids of the users and items that the model will have
 ) -> Path: # The absolute path of the folder, without links; it need not exist
     """Checks that a model can be saved in a folder, so that a mistake shows before training. Nothing is changed.
-    Raises `ValueError` if `path` holds anything but a saved model or is not writable, and for ids that cannot be saved."""
+    Raises `ValueError` if `path` holds anything but a saved model or is not writable,
+    and for ids that cannot be saved."""
     _written_ids(ids)
     folder = _folder(path)
     try:
@@ -253,7 +255,7 @@ def _context_state(context, users, items):
         if (state[c] < 0).any(): raise ValueError(f'the context has {c}s that the loaders do not have')
     return settings, state
 
-# %% ../../nbs/use/05_storage.ipynb #772272df
+# %% ../../nbs/use/05_storage.ipynb #ca9624c4
 def _head_state(head, scale, target):
     "Converts a fitted head to JSON types. Raises `ValueError` if it is missing, not needed, or does not fit."
     if target == 'class' and head is not None: raise ValueError('a model with a logit for each level takes no width')
@@ -262,7 +264,8 @@ def _head_state(head, scale, target):
         raise ValueError('a model that predicts ratings needs a width: '
                          'fit_gaussian(model, a loader of held-out training rows)')
     if type(head) not in (Gaussian, FittedHead) or head.scale != scale:
-        raise ValueError(f"a head of type {type(head).__name__} cannot be saved, only one of movielens_ce.scoring.posthoc on the loaders' scale")
+        raise ValueError(f'a head of type {type(head).__name__} cannot be saved, '
+                         "only one of movielens_ce.scoring.posthoc on the loaders' scale")
     if type(head) is FittedHead: return dict(type='FittedHead', heads=head.state()[0])
     return dict(type='Gaussian', width=float(head.width), unknown=[float(w) for w in head.unknown])
 
@@ -272,7 +275,7 @@ def _written_titles(rec):
     if not rec.titles: return None
     return [None if pd.isna(t := rec.titles.get(i)) else str(t) for i in rec.items]
 
-# %% ../../nbs/use/05_storage.ipynb #7597d54e
+# %% ../../nbs/use/05_storage.ipynb #a3f76057
 def _tensors(rec, context):
     "The tensors of a `Recommender` and of its context, part by part: part -> name -> tensor."
     ds = rec.dls.train_ds
@@ -285,7 +288,7 @@ def _tensors(rec, context):
     return parts
 
 def _description(rec, context):
-    "The entries of `model.json` that describe a `Recommender` and its context. Raises `ValueError` for what cannot be saved."
+    "The entries of `model.json` for a `Recommender` and its context. Raises `ValueError` for what cannot be saved."
     ds, model = rec.dls.train_ds, _describe(rec.model)
     _check_tables(model, ds)
     ratings = ds.decode(*ds.tensors).infer_objects().set_axis(['user', 'item', 'rating'], axis=1)
@@ -395,7 +398,7 @@ def _give_features(dls, model):
     features = tuple(t and Features(t.names, t.at, t.share) for t in tables)
     for ds in (dls.train_ds, dls.valid_ds): ds.features, ds.trained = features, _trained_rows(dls.train_ds)
 
-# %% ../../nbs/use/05_storage.ipynb #2a44ed91
+# %% ../../nbs/use/05_storage.ipynb #9436ab79
 def _recommender(meta, data):
     "Makes a `Recommender` from the contents of the two files."
     parts, users, items = _read_tensors(data), _read_ids(meta['users']), _read_ids(meta['items'])
@@ -405,9 +408,10 @@ def _recommender(meta, data):
     _give_features(dls, model)
     titles = {i: t for i, t in zip(items, meta['titles'] or []) if t is not None}
     info = {k: meta[k] for k in ('format', 'versions', 'data')}
-    return Recommender(model, dls, _read_head(meta['head'], parts['head'], dls.scale), titles, meta['name'], meta['settings'], info)
+    head = _read_head(meta['head'], parts['head'], dls.scale)
+    return Recommender(model, dls, head, titles, meta['name'], meta['settings'], info)
 
-# %% ../../nbs/use/05_storage.ipynb #ed1692d0
+# %% ../../nbs/use/05_storage.ipynb #b51fe632
 _FAULTS = KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError, SafetensorError
 
 def load_model(
@@ -420,7 +424,8 @@ def load_model(
     if not path.is_dir(): raise ValueError(f'{path} is no saved model: there is no such folder')
     meta, data = _read_pair(path)
     try: return _recommender(meta, data)
-    except _FAULTS as e: raise ValueError(f'{path} is not a valid model of format {_FORMAT} ({type(e).__name__})') from None
+    except _FAULTS as e:
+        raise ValueError(f'{path} is not a valid model of format {_FORMAT} ({type(e).__name__})') from None
 
 # %% ../../nbs/use/05_storage.ipynb #2e363950
 def _check_written(rec, folder):
@@ -451,7 +456,7 @@ def _move(new, folder):
         else: (folder/tensors).unlink()
         raise
 
-# %% ../../nbs/use/05_storage.ipynb #a750e009
+# %% ../../nbs/use/05_storage.ipynb #e80c0014
 def save_model(
     path, # The folder to write; a saved model in it is replaced
     model, # A trained model of the package or of `collab_learner`: a module, or a fastai `Learner`
@@ -462,7 +467,7 @@ def save_model(
     settings:dict=None, # Settings of its training, such as `MODELS[name].settings`; JSON types
 ):
     """Saves a trained model as a folder with `model.safetensors` and `model.json`.
-    Both files are complete and checked before they replace those of a model in the folder, and they replace both or neither.
+    Both files are complete and checked before they replace those of a model in the folder, both or neither.
     `load_model` returns the model as a `Recommender`.
     Raises `ValueError` for a folder with other files in it, an unsupported module, context or fitted head,
     ids that are neither numbers nor text, and loaders of another model."""

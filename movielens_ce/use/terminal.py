@@ -43,7 +43,7 @@ class Commas(click.ParamType):
         try: return [self.kind(s) for s in parts]
         except ValueError: self.fail(f'{value!r} is not a list of {self.what}', param, ctx)
 
-# %% ../../nbs/use/06_terminal.ipynb #94f804f0
+# %% ../../nbs/use/06_terminal.ipynb #b158601b
 class HomePath(click.ParamType):
     "A type of option: a path, in which a `~` at the beginning is the home folder."
     name = 'path'
@@ -55,19 +55,21 @@ class HomePath(click.ParamType):
         "Expands `~`."
         return os.path.expanduser(value)
 
+# %% ../../nbs/use/06_terminal.ipynb #29f0933c
 def debug_option(
     command, # A click command
 ) -> object: # The same command
     "Adds the option --debug to a command. `run_command` reads it from the arguments."
     return click.option('--debug', is_flag=True, expose_value=False, help='Show the traceback of an error.')(command)
 
-# %% ../../nbs/use/06_terminal.ipynb #a52101d1
+# %% ../../nbs/use/06_terminal.ipynb #825f143d
 def note(
     text, # One line
 ):
     "Prints a note on standard error."
     click.echo(f'movielens-ce: {text}', err=True)
 
+# %% ../../nbs/use/06_terminal.ipynb #7be823a8
 def _plain(o):
     "A value in JSON's types: null for NaN, and Python's numbers for NumPy's."
     if isinstance(o, dict): return {k: _plain(v) for k, v in o.items()}
@@ -97,7 +99,7 @@ def print_frame(
         columns.append([g + o if right else o + g for o, g in zip(cells, gaps)])
     for row in zip(*columns): click.echo('  '.join(row).rstrip())
 
-# %% ../../nbs/use/06_terminal.ipynb #2f7aa155
+# %% ../../nbs/use/06_terminal.ipynb #dd3c7654
 class Terminated(BaseException):
     "The process got SIGTERM. Everything is closed as after Ctrl-C."
 
@@ -105,16 +107,17 @@ def _terminate(*args): raise Terminated
 
 @contextmanager
 def terminal_session() -> Iterator: # A context in which a command runs
-    "Prints a sign that the output cannot encode as `?`, mutes matplotlib's advice on its own folder, and raises `Terminated` on SIGTERM."
+    """Prints a sign that the output cannot encode as `?`, and raises `Terminated` on SIGTERM.
+    Mutes matplotlib's advice on its own folder."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
     logging.getLogger('matplotlib').setLevel(logging.ERROR)
-    if threading.current_thread() is not threading.main_thread(): return (yield)                 # only this one may set signals
+    if threading.current_thread() is not threading.main_thread(): return (yield)        # only this one may set signals
     before = signal.signal(signal.SIGTERM, _terminate)
     try: yield
     finally: signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
-# %% ../../nbs/use/06_terminal.ipynb #e65414c8
+# %% ../../nbs/use/06_terminal.ipynb #43ee1d01
 _MISTAKES = click.ClickException, ValueError, OSError, FloatingPointError, MemoryError
 
 def _one_line(error):
@@ -125,12 +128,14 @@ def _one_line(error):
     else: text = str(error)
     return ' '.join(text.split())
 
+# %% ../../nbs/use/06_terminal.ipynb #311b368d
 def run_command(
     command, # A click command
     args, # Its arguments, a list of texts
     stopped='stopped', # What an interruption says
 ) -> int: # Status: 0, 2 for a mistake, 130 for Ctrl-C, 143 for SIGTERM
-    "Runs a command and returns its status. Prints the message of an error, with its traceback if --debug is among the arguments."
+    """Runs a command and returns its status. Prints the message of an error.
+    If --debug is among the arguments, prints its traceback, too."""
     try: return command(args, prog_name='movielens-ce', standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as e: message, code = e.format_message(), 2
     except (click.Abort, KeyboardInterrupt): message, code = f'movielens-ce: {stopped}', 130
