@@ -68,7 +68,7 @@ def _as_dot(model):
     plain = model.unrated() if hasattr(model.score, 'unrated') else model
     return plain if type(plain.score) is DotProduct and plain.score.n_scores == 1 else None
 
-# %% ../../nbs/use/00_recommend.ipynb #5b4c7404
+# %% ../../nbs/use/00_recommend.ipynb #e77beb88
 def _to_score(out, weights):
     "One score for each pair: the predicted rating, or the mean of `weights` under the softmax of the logits `[n, K]`."
     return out.reshape(-1) if out.ndim == 1 or out.shape[1] == 1 else out.softmax(dim=1) @ weights
@@ -78,7 +78,6 @@ def _expected(head, scores, weights, pairs):
     if isinstance(head, CumulativeLogit): return head.expected(scores, weights, pairs)
     return _to_score(head(scores, pairs), weights)
 
-# %% ../../nbs/use/00_recommend.ipynb #4da1ebc2
 def _sigmoid(model):
     """The range (low, high) of the sigmoid that turns the score of `model` into a rating; None without a sigmoid.
     Returns False if `model` does something else with its score."""
@@ -124,7 +123,7 @@ def _pair_scores(model, dls, rows, weights):
     for at, pairs in _pieces(rows, s.shape[1], size): flat[at] = _to_score(model(pairs), weights)
     return s
 
-# %% ../../nbs/use/00_recommend.ipynb #e5de1640
+# %% ../../nbs/use/00_recommend.ipynb #39905626
 def _exact_scores(model, s, pairs, at, weights):
     "Writes the scores of the rated `pairs` to the positions `at` of `s`. `_dot_scores` computed them as if unrated."
     size = max(1, s.numel()//max(4, _widest(model)))
@@ -132,7 +131,6 @@ def _exact_scores(model, s, pairs, at, weights):
         before_sigmoid = _sigmoid(model) is not False
         s.view(-1)[place] = model.score(some)[:, 0] if before_sigmoid else _to_score(model(some), weights)
 
-# %% ../../nbs/use/00_recommend.ipynb #bd35e452
 def _scores(model, dot, dls, rows, weights, rated):
     """Scores `[len(rows), n_items − 1]` of one model. With `dot`, that of `_as_dot`, ratings are before the sigmoid.
     The pairs of the bool matrix `rated` may be in sets. It is None if their scores are not needed."""
@@ -160,7 +158,7 @@ def _best(scores, n):
         values[tied] = np.take_along_axis(scores[tied], cols[tied], axis=1)
     return values, cols
 
-# %% ../../nbs/use/00_recommend.ipynb #5f47583b
+# %% ../../nbs/use/00_recommend.ipynb #012ff789
 def _user_rows(ids, users):
     "Returns the rows of `users` in the tables, int64, each once. Raises `ValueError` for ids without a row."
     if users is None: return torch.arange(1, len(ids) + 1)
@@ -172,7 +170,6 @@ def _user_rows(ids, users):
                          f'not among the {len(ids)} users of the training ratings')
     return torch.from_numpy(rows)
 
-# %% ../../nbs/use/00_recommend.ipynb #438802de
 @contextmanager
 def _evaluating(model, dls):
     "Moves `model` to the device of `dls` and into evaluation mode, and restores its mode at the end."
@@ -181,7 +178,7 @@ def _evaluating(model, dls):
     try: yield
     finally: model.train(was_training)
 
-# %% ../../nbs/use/00_recommend.ipynb #3eddcf2a
+# %% ../../nbs/use/00_recommend.ipynb #04696637
 def _level_weights(model, dls, by):
     "Returns the weight of each rating level in a score, or None for a model that predicts ratings."
     if by not in ('mean', 'top'): raise ValueError(f"by must be 'mean' or 'top', not {by!r}")
@@ -194,7 +191,6 @@ def _level_weights(model, dls, by):
     levels = torch.tensor(dls.scale.levels, device=out.device)
     return levels if by == 'mean' else (levels == levels[-1]).float()
 
-# %% ../../nbs/use/00_recommend.ipynb #447852d5
 def _seen(dls):
     "Returns which user rated which item in the training part, sparse bool `[n_users, n_items − 1]`."
     u, i = dls.train_ds.x_cat.cpu().numpy().T
@@ -202,7 +198,7 @@ def _seen(dls):
     at = u[known], i[known] - 1
     return csr_array((np.ones(known.sum(), bool), at), shape=(dls.n_users, dls.n_items - 1))
 
-# %% ../../nbs/use/00_recommend.ipynb #fa0e5495
+# %% ../../nbs/use/00_recommend.ipynb #73ae5c7f
 def _chunk_scores(members, dls, rows, weights, rated):
     "Scores `[len(rows), n_items − 1]` of pairs (model, its `_as_dot`): those of `_scores`, or the mean of several."
     each = (_scores(m, dot, dls, rows, weights, rated) for m, dot in members)
@@ -211,7 +207,6 @@ def _chunk_scores(members, dls, rows, weights, rated):
     for (m, dot), s in zip(members, each): total += (s if dot is None else _as_rating(dot, s))/len(members)
     return total
 
-# %% ../../nbs/use/00_recommend.ipynb #84189170
 def _lists(members, dls, rows, n, seen, exclude, weights, rare):
     "The lists of the users in `rows` without the columns `rare`, as arrays: user rows, item columns, ranks, scores."
     rated = seen[rows.numpy()]

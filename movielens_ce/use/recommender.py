@@ -112,18 +112,18 @@ def _known_id(wanted, ids, what, titles={}):
     if len(same) == 1: return same[0]
     raise ValueError(f'{len(same)} {what}s are called {wanted!r}: use an id, such as {same[0]} or {same[1]}')
 
-# %% ../../nbs/use/03_recommender.ipynb #d062e893
+# %% ../../nbs/use/03_recommender.ipynb #0b181014
 @patch
 def user_id(self:Recommender,
     user, # A user id, in any form
-): # The id, as it is in `users`
+) -> object: # The id, as it is in `users`
     "Returns the id of a user. Raises `ValueError` for an unknown user."
     return _known_id(user, self.users, 'user')
 
 @patch
 def item_id(self:Recommender,
     item, # An item id, in any form, or the title of exactly one item
-): # The id, as it is in `items`
+) -> object: # The id, as it is in `items`
     """Returns the id of an item.
     Raises `ValueError` for an unknown item, with the nearest title, and for a title of several items."""
     return _known_id(item, self.items, 'item', self.titles)

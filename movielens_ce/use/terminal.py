@@ -83,13 +83,15 @@ def to_json(
     "Converts to JSON, with null for None and NaN."
     return json.dumps(_plain(data), default=str, allow_nan=False)
 
-# %% ../../nbs/use/06_terminal.ipynb #3f44787d
+# %% ../../nbs/use/06_terminal.ipynb #3fd9a67d
 def print_frame(
     frame:pd.DataFrame, # Any frame; its index is not shown
     as_json:bool=False, # Whether to print a JSON list of rows
 ):
     "Prints a frame as a table, with numbers on the right, or as a JSON list."
-    if as_json: return click.echo(to_json(frame.astype(object).to_dict('records')))
+    if as_json:
+        click.echo(to_json(frame.astype(object).to_dict('records')))
+        return
     def cell(v): return '' if v is None or v != v else f'{v:.4f}' if isinstance(v, float) else str(v)
     columns = []
     for c in frame:
