@@ -22,8 +22,9 @@ from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.splits import make_fold
 from movielens_ce.scoring.metrics import METRICS
-from movielens_ce.scoring.predictions import predict
-from movielens_ce.use.ranking import mean_rating, popularity, rank_users
+from movielens_ce.use.ranking import mean_rating, most_popular, rank_users
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.data.splits import make_fold
 
 SEARCHED = tuple(m for m, e in MODELS.items() if e.source == 'searched')
 
@@ -37,7 +38,7 @@ def interval(values):
 def trained(ratings, splits, names):
     "Yields (name, model, its loaders), the baselines first."
     dls = rating_dls(ratings, splits, device='cpu')
-    yield 'popularity', popularity(dls), dls
+    yield 'popularity', most_popular(dls), dls
     yield 'mean_rating', mean_rating(dls), dls
     for name in names:
         fitted, = train(MODELS[name], ratings, splits)

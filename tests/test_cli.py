@@ -64,12 +64,9 @@ BAD_OPTIONS = {
     'negative random': (['--folds', 'random:-1'], 'random:SEED'),
     'unknown model': (['--models', 'dot,svd'], "unknown model 'svd'"), 'no models': (['--models', ''], 'empty'),
     'unknown option': (['--epoch', '3'], 'No such option'), 'extra word': (['fast'], 'unexpected extra argument'),
-    'no epochs': (['--epochs', '0'], '--epochs'), 'epochs word': (['--epochs', 'many'], 'many'),
-    'half epoch': (['--epochs', '1.5'], '1.5'),
-    'seed word': (['--seeds', 'x'], "'x'"), 'negative seed': (['--seeds', '-1'], '0 or more'),
-    'no seeds': (['--seeds', ''], '--seeds is empty'),
-    'seed of torch': (['--seeds', '99999999999999999999999'], 'below 2,147,483,648'),
-    'duplicates': (['--duplicates', 'first'], "'raise', 'last'"),
+    'no epochs': (['--epochs', '0'], '--epochs'), 'epochs word': (['--epochs', 'many'], 'many'), 'half epoch': (['--epochs', '1.5'], '1.5'),
+    'seed word': (['--seeds', 'x'], "'x'"), 'negative seed': (['--seeds', '-1'], '0 or more'), 'no seeds': (['--seeds', ''], 'the list is empty'),
+    'seed of torch': (['--seeds', '99999999999999999999999'], 'below 2,147,483,648'), 'duplicates': (['--duplicates', 'first'], "'raise', 'last'"),
     'no jobs': (['--jobs', '0'], '--jobs'), 'levels words': (['--levels', 'low,high'], 'list of numbers'),
     'off the scale': (['--levels', '1,2,3'], 'not on the scale'), 'one level': (['--levels', '1'], 'rating scale'),
     'levels descend': (['--levels', '5,4,3,2,1'], 'ascending'), 'column': (['--user', 'reader'], "no column 'reader'"),
@@ -318,7 +315,7 @@ whole_files = settings(deadline=None, suppress_health_check=[HealthCheck.functio
 @settings(whole_files, max_examples=80)
 @any_file
 def test_train_on_any_file(text, model, duplicates, data, tmp_path_factory):
-    from movielens_ce.use.saved import load_model
+    from movielens_ce.use.storage import load_model
     folder = tmp_path_factory.mktemp('any')
     (folder/'r.csv').write_text(text, encoding='utf-8')
     of_file = ['--data', folder/'r.csv', '--duplicates', duplicates]
@@ -403,7 +400,8 @@ def models(tmp_path_factory):
 
 @pytest.mark.parametrize('name', ['dot', 'ordinal'])
 def test_what_train_saves(name, models):
-    from movielens_ce.use.saved import load_model, train_on_all
+    from movielens_ce.use.recommender import train_on_all
+    from movielens_ce.use.storage import load_model
     rec = load_model(models/name)
     again = train_on_all(name, pd.read_csv(models/'half.csv'), n_epoch=2)
     rows = pd.read_csv(models/'r.csv')
@@ -414,7 +412,7 @@ def test_what_train_saves(name, models):
 @pytest.mark.parametrize('by', ['mean', 'top'])
 @pytest.mark.parametrize('name', ['dot', 'ordinal'])
 def test_recommend(name, by, models):
-    from movielens_ce.use.saved import load_model
+    from movielens_ce.use.storage import load_model
     best = load_model(models/name).top_n(3, users=4, by=by).drop(columns='user')
     status, out, err = run('recommend', '--model', models/name, '--user', '4', '-n', 3, '--by', by, '--json')
     assert not status and err == ''
@@ -433,7 +431,7 @@ def test_titles_are_shown_as_they_are(models):
 
 @pytest.mark.parametrize('name', ['dot', 'ordinal'])
 def test_recommend_for_somebody_new(name, models, tmp_path):
-    from movielens_ce.use.saved import load_model
+    from movielens_ce.use.storage import load_model
     rec = load_model(models/name)
     mine = {rec.items[0]: 5, rec.items[1]: 1}
     (tmp_path/'mine.csv').write_text('item,rating\n' + ''.join(f'{i},{r}\n' for i, r in mine.items()) + 'unheard,3\n')
@@ -458,7 +456,7 @@ def test_recommend_what_is_rated_often(models):
 
 
 def test_recommend_for_all(models, tmp_path):
-    from movielens_ce.use.saved import load_model
+    from movielens_ce.use.storage import load_model
     status, out, err = run('recommend', '--model', models/'ordinal', '--all', '-n', 2, '--out', tmp_path/'lists.csv')
     assert not status and '12 lists' in out
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path/'lists.csv'), load_model(models/'ordinal').top_n(2),
@@ -476,16 +474,25 @@ def test_lists_are_written_whole_or_not_at_all(models, tmp_path, monkeypatch):
 
 
 def test_similar(models):
-    from movielens_ce.use.saved import load_model
+    from movielens_ce.use.storage import load_model
     status, out, err = run('similar', '--model', models/'ordinal', '--item', 10, '-n', 4, '--json')
     assert not status
     assert [o['item'] for o in json.loads(out)] == load_model(models/'ordinal').similar_items(10, 4)['item'].tolist()
 
 
+def test_an_item_may_be_its_title(models, tmp_path):
+    by_id, by_title = (run('similar', '--model', models/'ordinal', '--item', item, '-n', 4)[1] for item in (10, 'Ten [bold]'))
+    assert by_id == by_title and by_id
+    assert refused('similar', '--model', models/'ordinal', '--item', 'ten bold') == "movielens-ce: unknown item 'ten bold': did you mean 'Ten [bold]'?\n"
+    assert "did you mean 'Zwölf, \"quoted\"'?" in refused('similar', '--model', models/'ordinal', '--item', 'Zwölf, quoted')
+    for item, name in ((10, 'ids.csv'), ('Ten [bold]', 'titles.csv')): pd.DataFrame(dict(film=[item, 3], rating=[5, 1])).to_csv(tmp_path/name, index=False)
+    ids, titles = (run('recommend', '--model', models/'ordinal', '--ratings', tmp_path/name, '--item', 'film', '-n', 3) for name in ('ids.csv', 'titles.csv'))
+    assert ids == titles and not ids[0] and not ids[2]
+
+
 def test_evaluate(models, tmp_path):
     from movielens_ce.scoring.metrics import METRICS
-    from movielens_ce.scoring.predictions import score
-    from movielens_ce.use.saved import load_model
+    from movielens_ce.use.storage import load_model
     rows = pd.read_csv(models/'r.csv')
     for name in ('dot', 'ordinal'):
         status, out, err = run('evaluate', '--model', models/name, '--data', models/'r.csv', '--json')
@@ -561,9 +568,9 @@ def test_paths_may_begin_with_the_home_folder(tmp_path, monkeypatch):
 
 
 def test_what_train_would_refuse_at_its_end_it_refuses_before(tmp_path, monkeypatch):
-    from movielens_ce.use import saved
+    from movielens_ce.use import recommender
     def never(*args, **kwargs): raise AssertionError('trained')
-    monkeypatch.setattr(saved, 'fit', never)
+    monkeypatch.setattr(recommender, 'fit', never)
     monkeypatch.chdir(tmp_path)
     few = [(u, i, (u + i) % 5 + 1) for u in range(2) for i in range(2)]
     pd.DataFrame(few, columns=['user', 'item', 'rating']).to_csv('few.csv', index=False)
@@ -754,7 +761,7 @@ def test_generated_bad_questions(option, text, models, tmp_path):
 
 def test_times_under_another_name(tmp_path):
     "A time column that is called something else makes `ordinal` what it is, not what it is without times."
-    from movielens_ce.use.saved import load_model
+    from movielens_ce.use.storage import load_model
     plain, renamed = own_ratings(tmp_path), own_ratings(tmp_path, 'when.csv', rename=dict(timestamp='when'))
     own_ratings(tmp_path, 'both.csv', when=lambda o: o.timestamp, timestamp=3)
     base = ['train', '--model', 'ordinal', '--epochs', 1, '--data']

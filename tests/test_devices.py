@@ -16,7 +16,9 @@ from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import random_split
 from movielens_ce.scoring.predictions import as_metric, predict, score
 from movielens_ce.scoring.posthoc import fit_gaussian
-from movielens_ce.scoring.predictions import as_metric, predict, score
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.use.recommender import Recommender, train_on_all
+from movielens_ce.use.storage import load_model
 from movielens_ce.training.loop import fit_one_cycle
 from movielens_ce.use.saved import Recommender, load_model, train_on_all
 

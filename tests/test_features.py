@@ -17,7 +17,11 @@ from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.training.losses import LOSSES
 from movielens_ce.use import foldin
 from movielens_ce.use.recommend import top_n
-from movielens_ce.use.saved import load_model, train_on_all
+from movielens_ce.compare.fit import train
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.use.recommender import train_on_all
+from movielens_ce.use.storage import load_model
+from movielens_ce.training.loop import fit_one_cycle, fit_unknown
 
 LOOP = [m for m, e in MODELS.items() if e.trainer == 'loop']
 every_entry = pytest.mark.parametrize('name', LOOP)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import random_split
-from movielens_ce.use.ranking import (ItemScore, hit_rate, mean_rating, ndcg, popularity, precision, rank_scores, rank_users,
+from movielens_ce.use.ranking import (ItemBaseline, hit_rate, mean_rating, ndcg, most_popular, precision, rank_scores, rank_users,
                                   rankings, recall, relevant_items)
 from movielens_ce.use.recommend import top_n
 
@@ -123,15 +123,14 @@ def test_ids_may_be_text_under_other_names(made_up):
                            stars=made_up.rating)
     dls = rating_dls(named[['who', 'what', 'stars']], splits, user='who', item='what', rating='stars', device='cpu')
     plain = rating_dls(made_up, splits, device='cpu')
-    for make in (popularity, mean_rating):
-        assert rank_scores(make(dls), dls, named.iloc[splits[1]]) == rank_scores(make(plain), plain,
-                                                                                 made_up.iloc[splits[1]])
+    for make in (most_popular, mean_rating):
+        assert rank_scores(make(dls), dls, named.iloc[splits[1]]) == rank_scores(make(plain), plain, made_up.iloc[splits[1]])
 
 
 def test_test_rows_may_have_their_ids_as_text(loaders):
     "Else no item of a list would be relevant, and every metric 0."
     dls, test, _ = loaders
-    model = popularity(dls)
+    model = most_popular(dls)
     for candidates in ('all', 'rated'):
         want, text = (rank_users(model, dls, t, n=5, candidates=candidates)
                       for t in (test, test.astype(dict(user=str, item=str))))
@@ -145,7 +144,7 @@ def test_strangers_and_unknown_items(loaders):
     more = pd.DataFrame(dict(user=[9, user], item=[1000, 9], rating=[5., 5.]))
     before, after = (relevant_items(dls, t) for t in (test, pd.concat([test, more])))
     assert list(before.index) == list(after.index) and after[user] == before[user] | {9}
-    one = ItemScore(np.arange(dls.n_items))
+    one = ItemBaseline(np.arange(dls.n_items))
     lost = rank_users(one, dls, pd.concat([test, more]), 60).loc[user]
     recall_before = rank_users(one, dls, test, 60).loc[user, 'recall@60']
     assert lost['recall@60'] == pytest.approx(recall_before*len(before[user])/len(after[user]))
@@ -155,7 +154,7 @@ def test_who_has_rated_everything_has_no_list():
     rated = [('ann', i, 5) for i in 'abc'] + [('bob', 'a', 1), ('ann', 'd', 5), ('bob', 'b', 5)]
     ratings = pd.DataFrame(rated, columns=['user', 'item', 'rating'])
     dls = rating_dls(ratings, (np.arange(4), np.arange(4, 6)), device='cpu')
-    assert rank_users(popularity(dls), dls, ratings[4:])['hit_rate@10'].to_dict() == dict(ann=0, bob=1)
+    assert rank_users(most_popular(dls), dls, ratings[4:])['hit_rate@10'].to_dict() == dict(ann=0, bob=1)
 
 
 def test_the_model_keeps_its_mode(loaders):

@@ -19,9 +19,10 @@ from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import time_split
 from movielens_ce.use.foldin import fold_in
 from movielens_ce.models.models import DotProductBias
-from movielens_ce.data.files import READERS, open_file, read_table, reader
+from movielens_ce.data.files import read_table
 from movielens_ce.data.ratings import load_ratings
-from movielens_ce.use.saved import load_model, save_model, train_on_all
+from movielens_ce.use.recommender import train_on_all
+from movielens_ce.use.storage import load_model, save_model
 
 ALIKE = ['3', '03', '003', '+3', '3.0', '3e0', ' 3', '3 ', '-3', '-0', '0', '00', '３', '1_000', '1,5',
          '12345678901234567890', '9223372036854775807',

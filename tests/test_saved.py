@@ -1,6 +1,7 @@
 "Saved models: every model comes back as it was, in another process, too; and every file that is none is refused."
 import json
 import os
+import re
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from movielens_ce.compare.entries import MODELS
+from movielens_ce.scoring import metrics, posthoc, predictions
+from movielens_ce.use import storage
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.scale import RatingScale
@@ -30,7 +32,10 @@ from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.scoring.predictions import predict
 from movielens_ce.use import saved
 from movielens_ce.use.recommend import factors, top_n
-from movielens_ce.use.saved import Recommender, load_model, save_model, train_on_all
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.use.recommender import Recommender, train_on_all
+from movielens_ce.use.storage import load_model, save_model
+from movielens_ce.models.scores import DotProduct, InformedDotProduct
 
 pytestmark = pytest.mark.xdist_group('saved')                             # they share models of every kind
 FORMAT_1 = Path(__file__).parent/'data'/'saved_format_1'
@@ -215,6 +220,37 @@ def test_titles(trained, made_up, tmp_path):
     assert 'title' not in rec.top_n(2)
 
 
+@pytest.fixture(scope='module')
+def titled(trained):
+    "A model with titles: two items have the same one, one has the id of another as its title, one has none."
+    rec = trained['ordinal']
+    titles = {i: f'Film {i} (1999)' for i in rec.items} | {1001: 'Twins (1988)', 1002: 'Twins (1988)', 1003: '1000', 1004: None, -5: 'Gone (2000)'}
+    return Recommender(rec.model, rec.dls, titles=titles)
+
+
+def test_a_title_is_an_item(titled, made_up):
+    "Wherever an item is asked for. An id comes first, whatever it is written like."
+    assert [titled.item_id(o) for o in (1000, '1000', 'Film 1005 (1999)', 1003.)] == [1000, 1000, 1005, 1003]
+    for ask in (lambda item: titled.similar_items(item, 5), lambda item: titled.why(100, item), lambda item: titled.fold_in({item: 5, 1006: 1}).top_n(5),
+                lambda item: titled.predict(pd.DataFrame(dict(user=[100, 101], item=[item, 1006]))),
+                lambda item: titled.fold_in(pd.DataFrame(dict(user='me', item=[item, 1006], rating=[5, 1]))).top_n(5)):
+        pd.testing.assert_frame_equal(ask('Film 1005 (1999)'), ask(1005))
+    by_title = made_up.assign(item=made_up['item'].map(titled.titles))
+    named = ~made_up['item'].isin([1001, 1002, 1003, 1004])
+    np.testing.assert_array_equal(titled.predictions(by_title[named]).probs, titled.predictions(made_up[named]).probs)
+    assert titled.trained_on(by_title[named]).all() and not titled.trained_on(by_title[by_title['item'] == 'Twins (1988)']).any()
+    with pytest.raises(ValueError, match='repeat'): titled.fold_in({1005: 5, 'Film 1005 (1999)': 1})
+
+
+@pytest.mark.parametrize('item, says', [('Film 1005', "unknown item 'Film 1005': did you mean 'Film 1005 (1999)'?"), ('film 1005 (1998)', "did you mean 'Film 1005 (1999)'?"),
+                                        ('Twins (1988)', "2 items are called 'Twins (1988)': use an id, such as 1001 or 1002"), ('qqq', "such as 1000"),
+                                        ('Gone (2000)', 'unknown item'), (7, 'unknown item 7: the model has'), (None, 'unknown item None'), ([1000], 'ids must be'), ('', "unknown item ''")])
+def test_a_title_that_is_none_is_one_line(item, says, titled):
+    for ask in (titled.similar_items, lambda item: titled.why(100, item)):
+        with pytest.raises(ValueError, match=re.escape(says)) as e: ask(item)
+        assert '\n' not in str(e.value)
+
+
 # What is kept: ids, models of every make, contexts
 
 def small(users, items, **kwargs):
@@ -259,7 +295,7 @@ def test_ids_come_back_as_they_were(users, items, tmp_path_factory):
                           st.integers(0, 99).map(np.int16), st.floats(width=32, allow_nan=False).map(np.float32),
                           st.text(max_size=3).map(np.str_))))
 def test_ids_of_several_types(ids):
-    assert kinds(saved._read_ids(json.loads(json.dumps(saved._written_ids(ids))))) == kinds(ids)
+    assert kinds(storage._read_ids(json.loads(json.dumps(storage._written_ids(ids))))) == kinds(ids)
 
 
 def test_other_ids_are_refused(tmp_path):
@@ -430,11 +466,10 @@ def test_a_well_made_lie(kept):
         for value in (None, 3, 'x', [], {}, [{}], {'type': 'x'}):
             if key in ('digest', 'tensors', *said_only) or (key, value) == ('context', None): continue
             lie = meta | {key: value}
-            (kept/'model.json').write_text(json.dumps(lie | dict(digest=saved._json_digest(lie))))
+            (kept/'model.json').write_text(json.dumps(lie | dict(digest=storage._json_digest(lie))))
             refuses(kept)
         lie = {k: v for k, v in meta.items() if k != key}
-        (kept/'model.json').write_text(json.dumps(lie
-                                                  | ({} if key == 'digest' else dict(digest=saved._json_digest(lie)))))
+        (kept/'model.json').write_text(json.dumps(lie | ({} if key == 'digest' else dict(digest=storage._json_digest(lie)))))
         refuses(kept)
 
 
@@ -490,9 +525,9 @@ def test_nothing_half_written_is_left(fault, dot, tmp_path, monkeypatch):
     def second(a, b, replace=os.replace):
         if '.tmp-' in str(a): full()
         replace(a, b)
-    if fault == 'bytes_of': monkeypatch.setattr(saved, 'bytes_of', full)
+    if fault == 'bytes_of': monkeypatch.setattr(storage, 'bytes_of', full)
     if fault == 'write_text': monkeypatch.setattr(Path, 'write_text', full)
-    if fault == 'check': monkeypatch.setattr(saved, 'load_model', full)
+    if fault == 'check': monkeypatch.setattr(storage, 'load_model', full)
     if fault == 'move': monkeypatch.setattr(os, 'replace', second)
     for place in ('m', 'new'):
         with pytest.raises(OSError, match='No space'): save_model(tmp_path/place, dot[0], dot[1], 2.)
@@ -553,7 +588,7 @@ def test_a_reader_between_the_two_steps_waits(dot, tmp_path, monkeypatch):
     (path/'model.json').write_bytes(new)
     with pytest.raises(ValueError, match='of another model'): load_model(path)
     (path/'.tmp-1').mkdir()
-    monkeypatch.setattr(saved.time, 'sleep', lambda s: (path/'model.json').write_bytes(last))
+    monkeypatch.setattr(storage.time, 'sleep', lambda s: (path/'model.json').write_bytes(last))
     assert load_model(path).head.width == 3 and kept and data
 
 
@@ -627,7 +662,7 @@ def write_format_1():
     ratings = pd.DataFrame(pairs, columns=['user', 'item']).assign(rating=rng.integers(1, 11, 30)/2,
                                                                    timestamp=rng.integers(0, 400, 30))[:26]
     for name, options in dict(ordinal=dict(n_factors=2), dot=dict(n_factors=2)).items():
-        saved.MODELS = MODELS | {name: replace(MODELS[name], options=options)}
+        MODELS[name] = replace(MODELS[name], options=options)
         rec = train_on_all(name, ratings, n_epoch=20, titles={10: 'Ten', 20: 'Zwölf'})
         rec.save(FORMAT_1/name)
         rec = load_model(FORMAT_1/name)

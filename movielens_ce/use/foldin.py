@@ -23,40 +23,45 @@ from ..models.models import Ensemble, RatingModel
 from ..data.ratings import load_ratings, match_ids
 from ..training.loop import _id_tables, _OneCycleAdam, _part
 
-# %% ../../nbs/use/02_foldin.ipynb #c72f400a
-def _as_frame(ratings, dls):
-    """Returns new users' ratings as a checked frame with the column names of `dls`; `{item: rating}` is one user, 'new'.
+# %% ../../nbs/use/02_foldin.ipynb #721dcef4
+def _read(ratings, dls):
+    "New users' ratings as a frame with the columns user, item and rating; those of one person get the user 'new'."
+    if isinstance(ratings, dict): ratings = pd.Series([*ratings.values()], index=pd.Index([*ratings], dtype=object))
+    if isinstance(ratings, pd.Series):
+        mine = pd.DataFrame(dict(user='new', item=[*ratings.index], rating=[*ratings]))
+        return load_ratings(mine, scale=dls.scale)[['user', 'item', 'rating']]
+    columns = dict(zip(('user', 'item', 'rating'), [*dls.cat_names, dls.rating_name]))
+    return load_ratings(ratings, **columns, scale=dls.scale)[['user', 'item', 'rating']]
+
+# %% ../../nbs/use/02_foldin.ipynb #15d2ddd5
+def _checked(ratings, dls):
+    """New users' ratings as a frame with the column names of `dls`.
     Warns of items that the model does not know. Raises `ValueError` if it knows none of them."""
-    user, item = dls.cat_names
-    if isinstance(ratings, pd.Series): ratings = dict(zip(ratings.index, ratings))
-    if isinstance(ratings, dict):
-        ratings = pd.DataFrame(dict(user='new', item=[*ratings], rating=[*ratings.values()]))
-        names = {}
-    else: names = dict(user=user, item=item, rating=dls.rating_name)
-    frame = load_ratings(ratings, **names, scale=dls.scale)[['user', 'item', 'rating']]
-    known = list(dls.classes[item][1:])
+    frame, known = _read(ratings, dls), list(dls.classes[dls.cat_names[1]][1:])
     frame['item'] = match_ids(frame['item'], known)
     if (twice := frame.duplicated(['user', 'item'])).any():                               # 7 and '7' are one item
         raise ValueError(f'{twice.sum()} ratings repeat a (user, item) pair: keep one of each')
     unknown = int((~frame['item'].isin(known)).sum())
-    if unknown == len(frame): raise ValueError(f'the model knows none of these items, only {len(known):,} others, such as {known[0]}')
+    if unknown == len(frame):
+        raise ValueError(f'the model knows none of these items, only {len(known):,} others, such as {known[0]}')
     if unknown: warnings.warn(f'the model does not know {unknown} of {len(frame)} items', stacklevel=4)
-    return frame.rename(columns=dict(user=user, item=item, rating=dls.rating_name))
+    return frame.set_axis([*dls.cat_names, dls.rating_name], axis=1)
 
+# %% ../../nbs/use/02_foldin.ipynb #4f317067
 def new_user_dls(
-    ratings, # New users' ratings: a frame as for `rating_dls`, or `{item: rating}` for one user, called 'new'
+    ratings, # New users' ratings: a frame as for `rating_dls`; `{item: rating}` or a Series for one user, called 'new'
     dls, # The loaders of `rating_dls` that the model was made for
 ) -> DataLoaders: # `train` and `valid` have the same rows; the users are the new ones, the items are those of `dls`
     """Loaders of new users' ratings, for a model that `fold_in` returns. The times of the ratings are not used.
     Raises `ValueError` if there are no ratings, if one is not on the scale, or if a user rated an item twice."""
-    frame, (user, item) = _as_frame(ratings, dls), dls.cat_names
+    frame, (user, item) = _checked(ratings, dls), dls.cat_names
     classes = {user: vocabulary(frame[user]), item: dls.classes[item]}
     ds = RatingDataset(frame, classes, dls.scale, dls.target, dls.rating_name)
     ds.counts = dls.train_ds.item_counts                            # the number of training ratings of each item
     dl = RatingDL(ds, bs=max(len(ds), 1), shuffle=False)
     return DataLoaders(dl, dl.new(), device=dls.device)
 
-# %% ../../nbs/use/02_foldin.ipynb #29b33c0d
+# %% ../../nbs/use/02_foldin.ipynb #b4d9b20a
 def _user_tables(model):
     "The tables with a row for each user: last part of the name -> (name, table)."
     parts = {_part(n): (n, model.get_submodule(n.removesuffix('.own'))) for n in _id_tables(model)}
@@ -69,11 +74,12 @@ def _prior(model, shrink=0.05):
     diagonal = torch.diag(covariance.diagonal() + 1e-6)
     return rows[0].float(), torch.linalg.cholesky((1 - shrink)*covariance + shrink*diagonal).float()
 
+# %% ../../nbs/use/02_foldin.ipynb #09b89ce4
 def _schedule(step, n_steps): return 0.5 + 0.5*math.cos(math.pi*step/n_steps)
 
 def _folded(model, dls, precision, prior, tail, n_steps):
     "Returns `model` with the users of `dls` and the rows found for them. `precision` is the weight of the loss."
-    x, y = dls.train_ds.tensors
+    x, y = dls.train_ds.x_cat, dls.train_ds.y
     at = x[:, 1] > 0                                                # items that the model knows
     x, y, n_users = x[at], y[at], dls.n_users
     new = model.with_users(n_users, x).eval()
@@ -95,7 +101,7 @@ def _folded(model, dls, precision, prior, tail, n_steps):
         for t, r in zip(tables, rows()): t.weight.copy_(r)
     return new
 
-# %% ../../nbs/use/02_foldin.ipynb #914562a7
+# %% ../../nbs/use/02_foldin.ipynb #b4cddc08
 def _squared_width(model, dls, at_most=100_000):
     "Mean squared error of a regression model on its training rows, on `at_most` of them if there are more."
     ds = dls.train_ds
@@ -103,13 +109,14 @@ def _squared_width(model, dls, at_most=100_000):
     out, y = outputs(model, dls.train.new(ds.take(rows)))
     return float(((out - y)**2).mean())
 
+# %% ../../nbs/use/02_foldin.ipynb #eeff1927
 def fold_in(
     model, # A trained `RatingModel`, or an `Ensemble` of them
     dls, # The loaders of `rating_dls` that it was trained on
     ratings, # New users' ratings: a frame with the columns of `dls`, or `{item: rating}` for one user, called 'new'
     width:float=None, # For a regression model: standard deviation of its errors, in rating units; None: training RMSE
     prior:float=0.6, # λ, above 0: weight of the prior
-    tail:float=0.2, # ν divided by the length of a row, above 0: the smaller, the further a user with many ratings can move
+    tail:float=0.2, # ν divided by the length of a row, above 0: the smaller, the further many ratings can move a user
     n_steps:int=30, # Steps of Adam
 ) -> tuple: # (a model of the new users, its loaders); `model` itself does not change
     """Finds rows for new users from their ratings and leaves the items unchanged.

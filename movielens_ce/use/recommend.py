@@ -20,28 +20,29 @@ from ..models.heads import CumulativeLogit, InRange
 from ..models.models import Ensemble, RatingModel
 from ..models.scores import DotProduct, InformedDotProduct
 
-# %% ../../nbs/use/00_recommend.ipynb #2d9b775e
-_TABLES = (('user_factors', 'item_factors', 'user_bias', 'item_bias'),
-           ('u_weight', 'i_weight', 'u_bias', 'i_bias'))
+# %% ../../nbs/use/00_recommend.ipynb #47018872
+_FACTOR_NAMES = (('user_factors', 'item_factors', 'user_bias', 'item_bias'),
+                 ('u_weight', 'i_weight', 'u_bias', 'i_bias'))
 
-def _tables(model, dls):
+def _factor_tables(model, dls):
     """Returns user factors, item factors, user biases and item biases as tensors, with the unknown id in row 0.
     A table that `model` does not have is None."""
     score = getattr(model, 'score', None)
     places = [model, score, getattr(score, 'dot', None)]
-    found = [[getattr(getattr(place, n, None), 'weight', None) for n in names]
-             for place in places for names in _TABLES]
-    tables = next((t for t in found if t[0] is not None and t[1] is not None), [None]*4)
+    candidates = [[getattr(getattr(place, n, None), 'weight', None) for n in names]
+                  for place in places for names in _FACTOR_NAMES]
+    tables = next((t for t in candidates if t[0] is not None and t[1] is not None), [None]*4)
     if tables[0] is not None and (len(tables[0]), len(tables[1])) != (dls.n_users, dls.n_items):
         raise ValueError(f'the model has {len(tables[0])} user rows and {len(tables[1])} item rows, '
                          f'these loaders {dls.n_users} and {dls.n_items}: '
                          'give the loaders that it was made for')
     return tables
 
-def _ids(dls):
+def _vocabularies(dls):
     "The ids of users and of items, without the unknown id. Row `r` of a table belongs to the id at position `r − 1`."
     return [pd.Index(list(dls.classes[c][1:]), name=c) for c in dls.cat_names]
 
+# %% ../../nbs/use/00_recommend.ipynb #d746507c
 def factors(
     model, # A dot-product model: a module, or a fastai `Learner`
     dls, # The loaders from `rating_dls` that it was made for
@@ -49,16 +50,16 @@ def factors(
     """Returns a copy of the factors of every user and every item.
     The frames have no column bias if the model has no biases. Raises `ValueError` for a model without factors."""
     model = getattr(model, 'model', model)
-    tables = (None if t is None else t.detach().cpu().numpy() for t in _tables(model, dls))
+    tables = (None if t is None else t.detach().cpu().numpy() for t in _factor_tables(model, dls))
     p, q, user_bias, item_bias = tables
     if p is None: raise ValueError(f'{type(model).__name__} has no tables of user and item factors')
     def frame(ids, table, bias):
         df = pd.DataFrame(table[1:].copy(), index=ids, columns=[f'factor_{k}' for k in range(table.shape[1])])
         return df if bias is None else df.assign(bias=bias[1:, 0])
-    user_ids, item_ids = _ids(dls)
+    user_ids, item_ids = _vocabularies(dls)
     return frame(user_ids, p, user_bias), frame(item_ids, q, item_bias)
 
-# %% ../../nbs/use/00_recommend.ipynb #020019cf
+# %% ../../nbs/use/00_recommend.ipynb #2f8ee05e
 def _as_dot(model):
     """Returns a model for unrated pairs with the score `p_u · q_i + b_u + b_i`, in which the sets are summed up.
     Returns None if there is no such model, for example for a subclass with its own `forward`."""
@@ -67,66 +68,71 @@ def _as_dot(model):
     plain = model.unrated() if hasattr(model.score, 'unrated') else model
     return plain if type(plain.score) is DotProduct and plain.score.n_scores == 1 else None
 
-def _width(model):
-    "The most numbers that any layer of `model` computes for one pair, judged by the shapes of its parameters."
-    def sizes(layer):
-        start = 1 if isinstance(layer, torch.nn.Embedding) else 0       # the rows of a table do not count
-        return (n for p in layer.parameters(recurse=False) for n in p.shape[start:])
-    return max([2, *(n for m in model.modules() for n in sizes(m))])
-
+# %% ../../nbs/use/00_recommend.ipynb #e77beb88
 def _to_score(out, weights):
-    "One score for each pair: the predicted rating, or the mean of `weights` under the probabilities of the logits `[n, K]`."
+    "One score for each pair: the predicted rating, or the mean of `weights` under the softmax of the logits `[n, K]`."
     return out.reshape(-1) if out.ndim == 1 or out.shape[1] == 1 else out.softmax(dim=1) @ weights
-
-def _sigmoid(model):
-    """Returns the range (low, high) of the sigmoid that turns the score of `model` into a rating, or None without a sigmoid.
-    Returns False if `model` does something else with its score."""
-    head = getattr(model, 'head', model)
-    return head.y_range if isinstance(head, (InRange, EmbeddingDotBias)) else False
-
-def _pieces(rows, n_items, size):
-    "Yields the pairs of `rows` with all items, row by row, in pieces of up to `size`: (slice, pairs int64 `[≤ size, 2]`)."
-    n = len(rows)*n_items
-    for start in range(0, n, size):
-        at = torch.arange(start, min(start + size, n), device=rows.device)
-        yield slice(start, start + len(at)), torch.stack([rows[at//n_items], at % n_items + 1], dim=1)
 
 def _expected(head, scores, weights, pairs):
     "The result of `_to_score` for the output of `head`; a cumulative logit computes it directly."
     if isinstance(head, CumulativeLogit): return head.expected(scores, weights, pairs)
     return _to_score(head(scores, pairs), weights)
 
-def _dot_scores(model, dls, rows, weights):
-    """Scores `[len(rows), n_items − 1]` of a model that `_as_dot` returned, by one matrix product.
-    The scores of a model that predicts ratings are those before the sigmoid. For logits, they are those of `_to_score`."""
-    p, q, user_bias, item_bias = _tables(model, dls)
-    s = torch.addmm(item_bias[1:].T, p[rows], q[1:].T).add_(user_bias[rows])
-    if _sigmoid(model) is not False: return s
-    flat, size = s.view(-1), max(1, s.numel()//max(4, _width(model.head)))
-    for at, pairs in _pieces(rows, s.shape[1], size): flat[at] = _expected(model.head, flat[at][:, None], weights, pairs)
-    return s
+def _sigmoid(model):
+    """The range (low, high) of the sigmoid that turns the score of `model` into a rating; None without a sigmoid.
+    Returns False if `model` does something else with its score."""
+    head = getattr(model, 'head', model)
+    return head.y_range if isinstance(head, (InRange, EmbeddingDotBias)) else False
 
-def _rating(model, s):
+def _as_rating(model, s):
     "Turns scores of `_dot_scores` into the scores that `top_n` reports."
     return sigmoid_range(s, *_sigmoid(model)) if _sigmoid(model) else s
 
-# %% ../../nbs/use/00_recommend.ipynb #0c42676d
+# %% ../../nbs/use/00_recommend.ipynb #49c22bcd
+def _widest(model):
+    "The most numbers that any layer of `model` computes for one pair, judged by the shapes of its parameters."
+    def sizes(layer):
+        start = 1 if isinstance(layer, torch.nn.Embedding) else 0       # the rows of a table do not count
+        return (n for p in layer.parameters(recurse=False) for n in p.shape[start:])
+    return max([2, *(n for m in model.modules() for n in sizes(m))])
+
+def _pieces(rows, n_items, size):
+    "Yields the pairs of `rows` with all items, row by row, in pieces: (slice, pairs int64 `[≤ size, 2]`)."
+    n = len(rows)*n_items
+    for start in range(0, n, size):
+        at = torch.arange(start, min(start + size, n), device=rows.device)
+        yield slice(start, start + len(at)), torch.stack([rows[at//n_items], at % n_items + 1], dim=1)
+
+# %% ../../nbs/use/00_recommend.ipynb #617804f1
+def _dot_scores(model, dls, rows, weights):
+    """Scores `[len(rows), n_items − 1]` of a model that `_as_dot` returned, by one matrix product.
+    If the model predicts ratings, they are those before the sigmoid. For logits, they are those of `_to_score`."""
+    p, q, user_bias, item_bias = _factor_tables(model, dls)
+    s = torch.addmm(item_bias[1:].T, p[rows], q[1:].T).add_(user_bias[rows])
+    if _sigmoid(model) is not False: return s
+    flat, size = s.view(-1), max(1, s.numel()//max(4, _widest(model.head)))
+    for at, pairs in _pieces(rows, s.shape[1], size):
+        flat[at] = _expected(model.head, flat[at][:, None], weights, pairs)
+    return s
+
+# %% ../../nbs/use/00_recommend.ipynb #1d336169
 def _pair_scores(model, dls, rows, weights):
     "Scores `[len(rows), n_items − 1]` from the model's prediction for every pair."
     s = torch.empty(len(rows), dls.n_items - 1, device=rows.device)
-    flat, size = s.view(-1), max(1, s.numel()//max(4, _width(model)))
+    flat, size = s.view(-1), max(1, s.numel()//max(4, _widest(model)))
     for at, pairs in _pieces(rows, s.shape[1], size): flat[at] = _to_score(model(pairs), weights)
     return s
 
+# %% ../../nbs/use/00_recommend.ipynb #39905626
 def _exact_scores(model, s, pairs, at, weights):
     "Writes the scores of the rated `pairs` to the positions `at` of `s`. `_dot_scores` computed them as if unrated."
-    size = max(1, s.numel()//max(4, _width(model)))
+    size = max(1, s.numel()//max(4, _widest(model)))
     for some, place in zip(pairs.split(size), at.split(size)):
         before_sigmoid = _sigmoid(model) is not False
         s.view(-1)[place] = model.score(some)[:, 0] if before_sigmoid else _to_score(model(some), weights)
 
 def _scores(model, dot, dls, rows, weights, rated):
-    """Scores `[len(rows), n_items − 1]` of one model. With `dot`, the result of `_as_dot`, ratings are scores before the sigmoid.
+    """Scores `[len(rows), n_items − 1]` of one model. With `dot`, that of `_as_dot`, ratings are before the sigmoid.
     The pairs of the bool matrix `rated` may be in sets. It is None if their scores are not needed."""
     if dot is None: return _pair_scores(model, dls, rows, weights)
     s = _dot_scores(dot, dls, rows, weights)
@@ -152,20 +158,17 @@ def _best(scores, n):
         values[tied] = np.take_along_axis(scores[tied], cols[tied], axis=1)
     return values, cols
 
-# %% ../../nbs/use/00_recommend.ipynb #6e1858af
-def _rows_of_ids(
-    wanted, # Ids of users or of items
-    ids, # All ids, in the order of the rows 1, 2, …
-    what:str, # 'user' or 'item', for the message
-) -> np.ndarray: # The row of each id in the tables, int64
-    "Returns the rows of ids, which may be written differently (see `match_ids`). Raises `ValueError` for ids without a row."
-    ids, wanted = pd.Index(ids), match_ids(wanted, ids)
-    at = ids.get_indexer(wanted)
-    unknown = [str(o) for o, r in zip(wanted, at) if r < 0]
-    if unknown:
-        raise ValueError(f'unknown {what} {", ".join(unknown[:5])}{" …" if len(unknown) > 5 else ""}: '
-                         f'not among the {len(ids)} {what}s of the training ratings')
-    return at + 1
+# %% ../../nbs/use/00_recommend.ipynb #012ff789
+def _user_rows(ids, users):
+    "Returns the rows of `users` in the tables, int64, each once. Raises `ValueError` for ids without a row."
+    if users is None: return torch.arange(1, len(ids) + 1)
+    wanted = [users] if np.ndim(users) == 0 and not isinstance(users, (set, frozenset)) else users
+    wanted = list(dict.fromkeys(match_ids(wanted, ids)))
+    rows = ids.get_indexer(pd.Index(wanted, dtype=object)) + 1
+    if unknown := [str(o) for o, row in zip(wanted, rows) if not row]:
+        raise ValueError(f'unknown user {", ".join(unknown[:5])}{" …" if len(unknown) > 5 else ""}: '
+                         f'not among the {len(ids)} users of the training ratings')
+    return torch.from_numpy(rows)
 
 @contextmanager
 def _evaluating(model, dls):
@@ -175,13 +178,8 @@ def _evaluating(model, dls):
     try: yield
     finally: model.train(was_training)
 
-def _user_rows(ids, users):
-    "Returns the rows of `users` in the tables, int64, each once. Raises `ValueError` for ids without a row."
-    if users is None: return torch.arange(1, len(ids) + 1)
-    wanted = [users] if np.ndim(users) == 0 and not isinstance(users, (set, frozenset)) else users
-    return torch.from_numpy(_rows_of_ids(list(dict.fromkeys(match_ids(wanted, ids))), ids, 'user'))
-
-def _weights(model, dls, by):
+# %% ../../nbs/use/00_recommend.ipynb #04696637
+def _level_weights(model, dls, by):
     "Returns the weight of each rating level in a score, or None for a model that predicts ratings."
     if by not in ('mean', 'top'): raise ValueError(f"by must be 'mean' or 'top', not {by!r}")
     out = model(torch.zeros(2, 2, dtype=torch.int64, device=dls.device))
@@ -195,21 +193,22 @@ def _weights(model, dls, by):
 
 def _seen(dls):
     "Returns which user rated which item in the training part, sparse bool `[n_users, n_items − 1]`."
-    u, i = dls.train_ds.tensors[0].cpu().numpy().T
+    u, i = dls.train_ds.x_cat.cpu().numpy().T
     known = (u > 0) & (i > 0)
     at = u[known], i[known] - 1
     return csr_array((np.ones(known.sum(), bool), at), shape=(dls.n_users, dls.n_items - 1))
 
+# %% ../../nbs/use/00_recommend.ipynb #73ae5c7f
 def _chunk_scores(members, dls, rows, weights, rated):
-    "Scores `[len(rows), n_items − 1]` of the (model, its `_as_dot`) pairs: those of `_scores` for one, the mean for several."
+    "Scores `[len(rows), n_items − 1]` of pairs (model, its `_as_dot`): those of `_scores`, or the mean of several."
     each = (_scores(m, dot, dls, rows, weights, rated) for m, dot in members)
     if len(members) == 1: return next(each)
     total = 0
-    for (m, dot), s in zip(members, each): total += (s if dot is None else _rating(dot, s))/len(members)
+    for (m, dot), s in zip(members, each): total += (s if dot is None else _as_rating(dot, s))/len(members)
     return total
 
-def _columns(members, dls, rows, n, seen, exclude, weights, rare):
-    "Returns the lists of the users in `rows` as arrays: user rows, item columns, ranks, scores. The columns `rare` are left out."
+def _lists(members, dls, rows, n, seen, exclude, weights, rare):
+    "The lists of the users in `rows` without the columns `rare`, as arrays: user rows, item columns, ranks, scores."
     rated = seen[rows.numpy()]
     s = _chunk_scores(members, dls, rows.to(dls.device), weights, None if exclude else rated).cpu().numpy()
     if exclude: s[rated.nonzero()] = -np.inf
@@ -217,10 +216,11 @@ def _columns(members, dls, rows, n, seen, exclude, weights, rare):
     values, cols = _best(s, n)
     there = values > -np.inf
     dot = members[0][1] if len(members) == 1 else None
-    if dot is not None: values = _rating(dot, torch.from_numpy(values)).numpy()
+    if dot is not None: values = _as_rating(dot, torch.from_numpy(values)).numpy()
     at, rank = there.nonzero()
     return rows.numpy()[at], cols[there], rank + 1, values[there]
 
+# %% ../../nbs/use/00_recommend.ipynb #adb32575
 @torch.no_grad()
 def top_n(
     model, # Any model of the package: a module, or a fastai `Learner`
@@ -239,12 +239,12 @@ def top_n(
     for name, value in dict(n=n, chunk=chunk).items():
         if value < 1: raise ValueError(f'{name} must be at least 1, not {value}')
     model = getattr(model, 'model', model)
-    user_ids, item_ids = _ids(dls)
+    user_ids, item_ids = _vocabularies(dls)
     rows, seen = _user_rows(user_ids, users), _seen(dls)
     rare = np.flatnonzero(dls.train_ds.item_counts[1:].cpu().numpy() < min_ratings)
     with _evaluating(model, dls):
-        weights = _weights(model, dls, by)
+        weights = _level_weights(model, dls, by)
         members = [(m, _as_dot(m)) for m in (model.models if type(model) is Ensemble else [model])]
-        parts = [_columns(members, dls, r, n, seen, exclude_seen, weights, rare) for r in rows.split(chunk)]
+        parts = [_lists(members, dls, r, n, seen, exclude_seen, weights, rare) for r in rows.split(chunk)]
     u, i, rank, score = (np.concatenate(o) for o in zip(*parts))
     return pd.DataFrame(dict(user=user_ids.take(u - 1), item=item_ids.take(i), rank=rank, score=score))
