@@ -10,7 +10,7 @@ from movielens_ce.data.loaders import random_split, rating_dls
 from movielens_ce.models.models import DotProductBias
 from movielens_ce.use.recommend import factors, top_n
 from movielens_ce.compare.entries import MODELS
-from movielens_ce.models.scores import SetEmbedding
+from movielens_ce.models.sets import SetEmbedding
 
 every_model = pytest.mark.parametrize('name', MODELS)
 

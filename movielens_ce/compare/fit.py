@@ -33,6 +33,7 @@ from ..scoring.posthoc import HeldOut, MeanRating, fit_gaussian, held_out
 from ..models.models import Ensemble
 from .entries import Entry
 from ..training.loop import fit_one_cycle
+from ..training.stack import fit_stack
 
 # %% ../../nbs/compare/02_fit.ipynb #4c1e5a44
 @dataclass(frozen=True)
@@ -119,19 +120,19 @@ def _fit_stack(entry, dls, seeds, valid_every=1):
     for s in seeds:
         torch.manual_seed(s)
         models.append(entry.make(dls))
-    return models, _one_cycle(entry)(models, dls, seed=list(seeds), valid_every=valid_every)
+    return models, fit_stack(models, [dls]*len(seeds), seeds=seeds, valid_every=valid_every, **_settings(entry))
 
-def _one_cycle(entry):
-    "The training loop with the settings of an entry."
-    return partial(fit_one_cycle, n_epoch=entry.n_epoch, lr_max=entry.lr, wd=entry.wd, wd_of=entry.wd_of, eps=entry.eps,
-                   loss_func=entry.loss_func, progress=False)
+def _settings(entry):
+    "The settings of an entry as the training loop takes them."
+    return dict(n_epoch=entry.n_epoch, lr_max=entry.lr, wd=entry.wd, wd_of=entry.wd_of, eps=entry.eps,
+                loss_func=entry.loss_func, progress=False)
 
 def _fit_loop(entry, dls, seed):
-    "Trains with `fit_one_cycle`; the members of an ensemble are a stack. Returns (trained model, history)."
+    "Trains with `fit_one_cycle`, or the members of an ensemble with `fit_stack`. Returns (trained model, history)."
     if entry.n_members == 1:
         torch.manual_seed(seed)
         model = entry.make(dls)
-        return model, _one_cycle(entry)(model, dls, seed=seed)
+        return model, fit_one_cycle(model, dls, seed=seed, **_settings(entry))
     seeds = [1000*(seed + 1) + m for m in range(entry.n_members)]
     members, history = _fit_stack(entry, dls, seeds, valid_every=5)
     return Ensemble(members, entry.target), history.groupby('epoch', as_index=False).mean().drop(columns='member')

@@ -22,7 +22,7 @@ from torch.func import functional_call
 from ..data.ratings import RatingScale
 from ..models.heads import CumulativeLogit
 from .metrics import nll
-from ..training.loop import lbfgs
+from ..training.optimizer import lbfgs
 
 # %% ../../nbs/scoring/01_posthoc.ipynb #c9f6cbb5
 def cut_gaussian(

@@ -20,15 +20,13 @@ import fastai
 import numpy as np
 import pandas as pd
 import torch
-from fastai.collab import EmbeddingDotBias, EmbeddingNN
+from fastai.collab import EmbeddingDotBias
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import CategoryMap
-from fastai.layers import SigmoidRange
 from fastcore.foundation import L
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
-from torch import nn
 
 from .. import __version__
 from ..data.context import TimeContext
@@ -38,125 +36,18 @@ from ..scoring.predictions import Predictions, predict
 from ..compare.fit import fit, one_thread
 from ..scoring.posthoc import FittedHead, Gaussian, WithHead, outputs
 from .foldin import fold_in
-from ..models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
-from ..models.models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, Ensemble,
-                                 ImplicitMF, OrdinalMF, OrdinalNN, RatingModel)
+from ..models.models import Ensemble
+from ..models.parts import describe, described_rows, make
 from ..data.ratings import as_frame, match_ids
 from .recommend import factors, _rows_of_ids, top_n
 from ..compare.entries import entry_of
 from ..compare.runs import fingerprint, _named_errors
-from ..models.scores import DotProduct, FeatureEmbedding, InformedDotProduct, Network, SetEmbedding, add_features
+from ..models.scores import DotProduct, InformedDotProduct
+from ..models.sets import SetEmbedding
+from ..models.tables import FeatureEmbedding
 
 # %% ../../nbs/use/03_saved.ipynb #fbf39f5d
-def _features_shape(m):
-    "Describes the features in the tables of a score; an empty dict if there are none."
-    tables = {o: getattr(m, f'{o}_factors') for o in ('user', 'item')}
-    found = {o: dict(names=list(t.names), k=t.at.shape[1]) for o, t in tables.items() if isinstance(t, FeatureEmbedding)}
-    return dict(features=found) if found else {}
-
-def _with_features(score, features):
-    "Adds the features that `_features_shape` describes to a score. Their values are loaded with the weights."
-    for o, f in features.items():
-        at = torch.zeros(len(getattr(score, f'{o}_factors').weight), f['k'], dtype=torch.int64)
-        add_features(score, **{f'{o}s': Features(tuple(f['names']), at, at.float())})
-    return score
-
-def _dot_shape(m):
-    n_users, n = m.user_factors.weight.shape
-    n_items = len(m.item_factors.weight)
-    return dict(n_users=n_users, n_items=n_items, n_factors=n//m.n_scores, n_scores=m.n_scores) | _features_shape(m)
-
-def _dot(features={}, **shape): return _with_features(DotProduct(**shape), features)
-
-def _network_shape(m):
-    (n_users, user_len), (n_items, item_len) = m.user_factors.weight.shape, m.item_factors.weight.shape
-    return dict(n_users=n_users, user_len=user_len, n_items=n_items, item_len=item_len,
-                n_act=m.layers[0].out_features, n_scores=m.n_scores) | _features_shape(m)
-
-def _network(n_users, user_len, n_items, item_len, n_act, n_scores, features={}):
-    return _with_features(Network((n_users, user_len), (n_items, item_len), n_act, n_scores), features)
-
-def _informed_shape(m):
-    return dict(dot=_describe(m.dot), sets=m.has_sets, of_items=_item_sets(m) is not None, n_cont=m.n_cont,
-                dropout=m.dropout.p)
-
 def _item_sets(score): return getattr(score, 'users_of_item', None)
-
-def _informed(dot, sets, of_items, n_cont, dropout):
-    pairs = torch.zeros(1, 2, dtype=torch.int64) if sets else None           # placeholder: `_built` sets the keys
-    return InformedDotProduct(dot, pairs, n_cont, dropout, of_items)
-
-def _cumulative_shape(m):
-    rows = {f'n_{o}s': len(getattr(m, o).weight) for o, _ in m.moved_by}
-    return dict(n_classes=len(m.base.bias) + 1, n_users=0, n_items=0) | rows
-
-def _cumulative(n_classes, n_users, n_items):
-    return CumulativeLogit(np.full(n_classes, 1/n_classes), n_users, n_items)
-
-def _fastai_dot_shape(m):
-    n_users, n_factors = m.u_weight.weight.shape
-    n_items = len(m.i_weight.weight)
-    return dict(n_factors=n_factors, n_users=n_users, n_items=n_items, y_range=_ends(m.y_range))
-
-def _fastai_nn_shape(m):
-    (n_users, user_len), (n_items, item_len) = (e.weight.shape for e in m.embeds)
-    sizes = [o.out_features for o in m.layers.modules() if isinstance(o, nn.Linear)]
-    y_range = [m.layers[-1].low, m.layers[-1].high] if isinstance(m.layers[-1], SigmoidRange) else None
-    return dict(n_users=n_users, user_len=user_len, n_items=n_items, item_len=item_len, layers=sizes[:-1],
-                y_range=_ends(y_range))
-
-def _fastai_nn(n_users, user_len, n_items, item_len, layers, y_range):
-    return EmbeddingNN([(n_users, user_len), (n_items, item_len)], layers, y_range=y_range)
-
-def _ends(y_range): return None if y_range is None else [float(o) for o in y_range]
-
-def _pair(cls):
-    "Returns a function that makes a model of class `cls` from a score and a head."
-    def make(score, head):
-        model = cls.__new__(cls)
-        model.__pre_init__()
-        RatingModel.__init__(model, score, head)
-        return model
-    return make
-
-def _pair_shape(m): return dict(score=_describe(m.score), head=_describe(m.head))
-
-_PAIRS = (RatingModel, DotProductBias, DotProductBiasCE, DotProductSoftmax, CollabNN, OrdinalMF, ImplicitMF,
-          OrdinalNN)
-# type -> (function that describes it, function that makes it from its description)
-_KINDS = {
-    DotProduct: (_dot_shape, _dot), Network: (_network_shape, _network),
-    InformedDotProduct: (_informed_shape, _informed),
-    InRange: (lambda m: dict(y_range=_ends(m.y_range)), InRange),
-    LogitsOnLine: (lambda m: dict(n_classes=m.linear.out_features, y_range=_ends(m.y_range)), LogitsOnLine),
-    LevelLogits: (lambda m: dict(n_classes=m.n_scores), LevelLogits),
-    CumulativeLogit: (_cumulative_shape, _cumulative),
-    **{c: (_pair_shape, _pair(c)) for c in _PAIRS},
-    Ensemble: (lambda m: dict(models=[_describe(o) for o in m.models], target=m.target), Ensemble),
-    EmbeddingDotBias: (_fastai_dot_shape, EmbeddingDotBias), EmbeddingNN: (_fastai_nn_shape, _fastai_nn),
-}
-_BY_NAME = {c.__name__: c for c in _KINDS}
-
-def _describe(module):
-    "Describes a module by its type and its arguments, in JSON types. Raises `ValueError` for an unknown type."
-    if type(module) not in _KINDS:
-        raise ValueError(f'{type(module).__name__} cannot be saved: save_model supports the scores, heads and models '
-                         "of movielens_ce, and fastai's EmbeddingDotBias and EmbeddingNN; "
-                         'save the weights of your own model with torch.save')
-    return dict(type=type(module).__name__) | _KINDS[type(module)][0](module)
-
-def _make(d):
-    "Makes an untrained module from a description of `_describe`."
-    if isinstance(d, list): return [_make(o) for o in d]
-    if not isinstance(d, dict) or 'type' not in d: return d
-    return _KINDS[_BY_NAME[d['type']]][1](**{k: _make(v) for k, v in d.items() if k != 'type'})
-
-def _tables(d):
-    "Returns the numbers (user rows, item rows) of all modules with tables in a description."
-    if isinstance(d, list): return [t for o in d for t in _tables(o)]
-    if not isinstance(d, dict): return []
-    own = [(d['n_users'], d['n_items'])] if 'n_users' in d else []
-    return own + [t for o in d.values() for t in _tables(o)]
 
 # %% ../../nbs/use/03_saved.ipynb #77f7a9e3
 def _sets(model): return {n: m for n, m in model.named_modules() if isinstance(m, SetEmbedding)}
@@ -174,7 +65,7 @@ def _weights(model, pairs):
 
 def _built(description, weights, pairs):
     "Makes the trained model, in evaluation mode."
-    with torch.random.fork_rng(devices=[]): model = _make(description)
+    with torch.random.fork_rng(devices=[]): model = make(description)
     kinds = {t.dtype for t in weights.values() if t.is_floating_point()}
     if len(kinds) == 1: model.to(*kinds)
     weights = _keys(_sets(model), pairs) | weights
@@ -498,7 +389,7 @@ def _contents(rec):
     "Returns the contents of the files of a `Recommender`: (entries of `model.json`, tensors)."
     dls, ds = rec.dls, rec.dls.train_ds
     x, *cont, y = (t.cpu() for t in ds.tensors)
-    description, context = _describe(rec.model), _context_state(ds.context, rec.users, rec.items)
+    description, context = describe(rec.model), _context_state(ds.context, rec.users, rec.items)
     _check_tables(description, ds)
     train = dict(x_cat=x.int(), y=y) | ({'x_cont': cont[0]} if cont else {})
     if ds.counts is not None: train['counts'] = ds.counts.cpu().int()
@@ -516,7 +407,7 @@ def _contents(rec):
 
 def _check_tables(description, ds):
     "Raises `ValueError` for a model that was made for other loaders."
-    for users, items in _tables(description):
+    for users, items in described_rows(description):
         if users not in (0, ds.n_users) or items not in (0, ds.n_items):
             raise ValueError(f'the model has {users} user rows and {items} item rows, but these loaders have {ds.n_users} '
                              f'and {ds.n_items}: give the loaders that it was made for')
