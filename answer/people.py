@@ -35,11 +35,7 @@ from movielens_ce.use.foldin import fold_in
 from movielens_ce.models.models import Ensemble
 from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.splits import make_fold
-from movielens_ce.models.models import Ensemble
-from movielens_ce.scoring.gaussian import Gaussian
-from movielens_ce.scoring.predictions import Predictions, predict
-from movielens_ce.training.loop import _id_tables
-from movielens_ce.use.foldin import fold_in
+from movielens_ce.models.parts import id_tables
 
 METRICS = 'rmse', 'accuracy', 'nll'
 SEARCHED = [m for m, e in MODELS.items() if e.source == 'searched']
@@ -81,7 +77,7 @@ def as_it_starts(model):
     other = copy.deepcopy(model)
     with torch.no_grad():
         for member in other.models if isinstance(other, Ensemble) else [other]:
-            for table in _id_tables(member).values(): table.weight[0] = 0
+            for table in id_tables(member): table.own.weight[0] = 0
     return other
 
 

@@ -19,7 +19,9 @@ from movielens_ce.data.splits import train_valid_split
 from movielens_ce.data.splits import random_split
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.models.models import DotProductBias
-from movielens_ce.training.loop import fit_one_cycle, one_cycle
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.training.loop import fit_one_cycle
+from movielens_ce.training.optimizer import one_cycle
 
 CPU, BOOK = dict(bs=64, device=torch.device('cpu')), dict(n_factors=50, y_range=(0, 5.5))
 # fastai's loader as it comes, and the one that shows each rating once

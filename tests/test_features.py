@@ -19,9 +19,10 @@ from movielens_ce.use import foldin
 from movielens_ce.use.recommend import top_n
 from movielens_ce.compare.fit import train
 from movielens_ce.compare.entries import MODELS
-from movielens_ce.use.recommender import train_on_all
-from movielens_ce.use.storage import load_model
-from movielens_ce.training.loop import fit_one_cycle, fit_unknown
+from movielens_ce.use.saved import load_model, train_on_all
+from movielens_ce.training.loop import fit_one_cycle
+from movielens_ce.training.newcomers import fit_unknown
+from movielens_ce.training.stack import fit_stack
 
 LOOP = [m for m, e in MODELS.items() if e.trainer == 'loop']
 every_entry = pytest.mark.parametrize('name', LOOP)
@@ -117,7 +118,7 @@ def test_members_of_a_stack_are_what_they_are_alone(town):
     alone, stack = [made(0), made(1)], [made(0), made(1)]
     fit = dict(n_epoch=2, lr_max=.01, unknown=False, progress=False)
     for seed, m in enumerate(alone): fit_one_cycle(m, dls, seed=seed, **fit)
-    fit_one_cycle(stack, dls, seed=[0, 1], **fit)
+    fit_stack(stack, [dls]*2, seeds=[0, 1], **fit)
     x = dls.valid_ds.tensors[0]
     for a, b in zip(alone, stack): torch.testing.assert_close(a(x), b(x), atol=1e-5, rtol=1e-4)
 

@@ -11,9 +11,11 @@ from movielens_ce.data.splits import random_split
 from movielens_ce.scoring.predictions import predict
 from movielens_ce.training.losses import LOSSES
 from movielens_ce.models.models import Ensemble
-from movielens_ce.scoring.predictions import predict
-from movielens_ce.training.loop import _id_tables, fit_one_cycle, fit_unknown
-from movielens_ce.training.losses import LOSSES
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.models.parts import id_tables
+from movielens_ce.training.loop import fit_one_cycle
+from movielens_ce.training.newcomers import fit_unknown
+from movielens_ce.training.stack import fit_stack
 
 OURS = [m for m, e in MODELS.items() if e.trainer == 'loop']
 
@@ -42,9 +44,8 @@ def test_stack_of_seeds_and_folds_equals_single_runs(name, made_up):
     # sets are those of one fold
     folds = [first, first, first if MODELS[name].inputs != 'ids' else loaders(made_up, name, seed=5)]
     alone, stack = ([build(name, d, s) for s, d in enumerate(folds)] for _ in range(2))
-    one = [fit_one_cycle(m, d, 2, 1e-2, wd=.1, seed=s, unknown=False, progress=False) for s,
-           (m, d) in enumerate(zip(alone, folds))]
-    many = fit_one_cycle(stack, folds, 2, 1e-2, wd=.1, seed=[0, 1, 2], unknown=False, progress=False)
+    one = [fit_one_cycle(m, d, 2, 1e-2, wd=.1, seed=s, unknown=False, progress=False) for s, (m, d) in enumerate(zip(alone, folds))]
+    many = fit_stack(stack, folds, 2, 1e-2, wd=.1, seeds=[0, 1, 2], unknown=False, progress=False)
     for s in range(3):
         # after 2 epochs at a high rate; other weights differ by tenths
         assert difference(alone[s], stack[s]) < 5e-5
@@ -54,8 +55,7 @@ def test_stack_of_seeds_and_folds_equals_single_runs(name, made_up):
 
 def test_stack_refuses_sets_of_different_folds(made_up):
     folds = [loaders(made_up, 'ordinal', seed=s) for s in (0, 5)]
-    with pytest.raises(ValueError, match='same SetEmbedding'):
-        fit_one_cycle([build('ordinal', d, 0) for d in folds], folds, 1, 1e-2)
+    with pytest.raises(ValueError, match='same SetEmbedding'): fit_stack([build('ordinal', d, 0) for d in folds], folds, 1, 1e-2)
 
 
 def test_weight_decay_by_name(made_up):
@@ -79,10 +79,10 @@ def test_stack_refuses_layers_that_it_cannot_hold(made_up):
     class Normed(nn.Module):
         def __init__(self): super().__init__(); self.emb, self.norm = nn.Embedding(dls.n_users, 1), nn.BatchNorm1d(1)
         def forward(self, x): return self.norm(self.emb(x[:, 0]))
-    with pytest.raises(ValueError, match='not BatchNorm1d'): fit_one_cycle([Normed(), Normed()], dls, 1, 1e-3)
+    with pytest.raises(ValueError, match='not BatchNorm1d'): fit_stack([Normed(), Normed()], [dls]*2, 1, 1e-3)
     other = rating_dls(made_up.head(300), random_split(0, 300), bs=16, device='cpu')
     with pytest.raises(ValueError, match='same number of training rows'):
-        fit_one_cycle([build('nn', dls, 0), build('nn', dls, 1)], [dls, other], 1, 1e-3)
+        fit_stack([build('nn', dls, 0), build('nn', dls, 1)], [dls, other], 1, 1e-3)
 
 
 def test_stack_keeps_frozen_layers_and_refuses_tied_ones(made_up):
@@ -90,11 +90,11 @@ def test_stack_keeps_frozen_layers_and_refuses_tied_ones(made_up):
     stack = [build('dot', dls, s) for s in range(2)]
     for m in stack: m.score.item_factors.requires_grad_(False)
     before = [m.score.item_factors.weight.clone() for m in stack]
-    fit_one_cycle(stack, dls, 1, 1e-2, wd=.1, seed=[0, 1], progress=False)
+    fit_stack(stack, [dls]*2, 1, 1e-2, wd=.1, seeds=[0, 1], progress=False)
     assert all(torch.equal(m.score.item_factors.weight, w) for m, w in zip(stack, before))
     tied = [build('dot', dls, s) for s in range(2)]
     for m in tied: m.score.item_bias = m.score.user_bias
-    with pytest.raises(ValueError, match='one layer in two places'): fit_one_cycle(tied, dls, 1, 1e-2)
+    with pytest.raises(ValueError, match='one layer in two places'): fit_stack(tied, [dls]*2, 1, 1e-2)
 
 
 def test_tuple_batches_of_tabular_loaders(made_up):
@@ -131,14 +131,14 @@ def test_cuda_reaches_the_same_loss(name, made_up):
 def hidden_loss(model, dls):
     "The loss on every training row with its user hidden, with its item hidden, and with both hidden, row by row."
     def loss(*columns):
-        x, y = dls.train_ds.hide(*columns).tensors[::len(dls.train_ds.tensors) - 1]
+        x, y = (lambda ds: (ds.x_cat, ds.y))(dls.train_ds.hide(*columns))
         return LOSSES[dls.target](model.eval()(x), y)
     return loss(0) + loss(1) + loss(0, 1)
 
 
 def slopes_of_row_0(model, dls):
     "The largest slope of that loss in any number of a table's row 0."
-    tables = [t.weight for t in _id_tables(model).values()]
+    tables = [t.own.weight for t in id_tables(model)]
     return max(float(g[0].abs().max()) for g in torch.autograd.grad(hidden_loss(model, dls), tables))
 
 
@@ -176,7 +176,7 @@ def test_an_ensemble_of_trained_members_predicts_without_dropout(made_up):
     dls = loaders(made_up, 'ordinal_ids')
     members = [MODELS['ordinal_ids'].make(dls) for _ in range(2)]
     assert Ensemble(members).training
-    fit_one_cycle(members, dls, 1, 1e-2, seed=[0, 1], progress=False)
+    fit_stack(members, [dls]*2, 1, 1e-2, seeds=[0, 1], progress=False)
     both = Ensemble(members, 'class')
     first = predict(both, dls.valid).probs
     assert not both.training and (predict(both, dls.valid).probs == first).all()

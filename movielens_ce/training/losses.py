@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-# %% ../../nbs/training/00_losses.ipynb #97e5dffb
+# %% ../../nbs/training/00_losses.ipynb #ecbce02a
 def mse(
     output:torch.Tensor, # Predicted ratings, `[n]` or `[n, 1]`
     y:torch.Tensor, # Ratings, `[n]` or `[n, 1]`
@@ -21,6 +21,7 @@ def mse(
     if output.numel() != y.numel(): raise ValueError(f'{output.numel()} predictions for {y.numel()} ratings')
     return F.mse_loss(output.flatten(), y.flatten())
 
+# %% ../../nbs/training/00_losses.ipynb #5fb3c172
 def cross_entropy(
     logits:torch.Tensor, # A logit for each level, `[n, K]`
     y:torch.Tensor, # Classes, int64, `[n]` or `[n, 1]`
@@ -30,7 +31,7 @@ def cross_entropy(
 
 LOSSES = dict(rating=mse, **{'class': cross_entropy})
 
-# %% ../../nbs/training/00_losses.ipynb #4daa809b
+# %% ../../nbs/training/00_losses.ipynb #76a0d683
 def hl_gauss(
     width:float=0.5, # Standard deviation of the Gaussian target, in levels
 ) -> Callable: # A loss `(logits [n, K], classes) -> scalar in nats`
@@ -45,6 +46,7 @@ def hl_gauss(
         return F.cross_entropy(logits, target)
     return loss
 
+# %% ../../nbs/training/00_losses.ipynb #52c14666
 def ranked_probability(
     logits:torch.Tensor, # A logit for each level, `[n, K]`
     y:torch.Tensor, # Classes, int64, `[n]` or `[n, 1]`

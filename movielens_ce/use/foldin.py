@@ -19,9 +19,10 @@ from torch.func import functional_call, vmap
 from ..data.loaders import RatingDataset, RatingDL, vocabulary
 from ..scoring.predictions import outputs
 from ..training.losses import LOSSES
-from ..models.models import Ensemble, RatingModel
+from ..models.models import Ensemble, RatingModel, members_of
 from ..data.ratings import load_ratings, match_ids
-from ..training.loop import _id_tables, _OneCycleAdam, _part
+from ..models.parts import id_tables
+from ..training.optimizer import FusedAdamW
 
 # %% ../../nbs/use/02_foldin.ipynb #721dcef4
 def _read(ratings, dls):
@@ -63,13 +64,12 @@ def new_user_dls(
 
 # %% ../../nbs/use/02_foldin.ipynb #b4d9b20a
 def _user_tables(model):
-    "The tables with a row for each user: last part of the name -> (name, table)."
-    parts = {_part(n): (n, model.get_submodule(n.removesuffix('.own'))) for n in _id_tables(model)}
-    return {last: parts[last] for last in ('user_factors', 'user_bias', 'user') if last in parts}
+    "The tables with a row for each user."
+    return [t for t in id_tables(model) if t.column == 0]
 
 def _prior(model, shrink=0.05):
     "The unknown user's row `[d]`, and the Cholesky factor `[d, d]` of the covariance of the trained users' rows."
-    rows = torch.cat([t.weight.detach() for _, t in _user_tables(model).values()], dim=1).cpu().double()
+    rows = torch.cat([t.layer.weight.detach() for t in _user_tables(model)], dim=1).cpu().double()
     covariance = torch.cov(rows[1:].T, correction=int(len(rows) > 2)).reshape(rows.shape[1], -1)
     diagonal = torch.diag(covariance.diagonal() + 1e-6)
     return rows[0].float(), torch.linalg.cholesky((1 - shrink)*covariance + shrink*diagonal).float()
@@ -77,18 +77,18 @@ def _prior(model, shrink=0.05):
 # %% ../../nbs/use/02_foldin.ipynb #09b89ce4
 def _schedule(step, n_steps): return 0.5 + 0.5*math.cos(math.pi*step/n_steps)
 
-def _folded(model, dls, precision, prior, tail, n_steps):
+def _folded(model, dls, loss_func, precision, prior, tail, n_steps):
     "Returns `model` with the users of `dls` and the rows found for them. `precision` is the weight of the loss."
     x, y = dls.train_ds.x_cat, dls.train_ds.y
     at = x[:, 1] > 0                                                # items that the model knows
     x, y, n_users = x[at], y[at], dls.n_users
     new = model.with_users(n_users, x).eval()
-    names, tables = zip(*_user_tables(new).values())
+    names, tables = zip(*((t.name, t.layer) for t in _user_tables(new)))
     first = [t.weight.detach()[:1] for t in tables]
     center, spread = (t.to(x.device) for t in _prior(model))
     freedom = tail*len(center)
     z = torch.zeros(n_users - 1, len(center), device=x.device, requires_grad=True)
-    optimizer, losses = _OneCycleAdam([z], [0.], sqr_mom=0.95, eps=1e-8), vmap(LOSSES[model.target])
+    optimizer, losses = FusedAdamW([z], [0.], sqr_mom=0.95, eps=1e-8), vmap(loss_func or LOSSES[model.target])
     def rows(): return [torch.cat(r) for r in zip(first, (center + z @ spread.T).split([t.shape[1] for t in first], 1))]
     def loss():
         out = functional_call(new, {f'{n}.weight': r for n, r in zip(names, rows())}, (x,))
@@ -118,20 +118,21 @@ def fold_in(
     prior:float=0.6, # λ, above 0: weight of the prior
     tail:float=0.2, # ν divided by the length of a row, above 0: the smaller, the further many ratings can move a user
     n_steps:int=30, # Steps of Adam
+    loss_func=None, # The loss that the model was trained with, `(output, target) -> scalar`; None: the standard one of the targets
 ) -> tuple: # (a model of the new users, its loaders); `model` itself does not change
     """Finds rows for new users from their ratings and leaves the items unchanged.
     The new model shares the item tables of `model`, and its only users are the new ones.
     It predicts and recommends like any other model. If `model` uses context, the context counts as absent.
     Raises `ValueError` for ratings that cannot be used, for models of other packages,
     and if `prior` or `tail` is not above 0."""
-    members = model.models if isinstance(model, Ensemble) else [model]
-    if not all(isinstance(m, RatingModel) and hasattr(m.score, 'with_users') for m in members):
+    members = members_of(model)
+    if not all(isinstance(m, RatingModel) for m in members):
         raise ValueError(f'fold_in needs a RatingModel of this package, not {type(model).__name__}')
     for name, value in dict(prior=prior, tail=tail).items():
         if not value > 0: raise ValueError(f'{name} must be above 0, not {value}')
     new_dls = new_user_dls(ratings, dls)
     new_dls.train_ds.to(dls.device)
     precision = 1. if dls.target == 'class' else 0.5/(_squared_width(model, dls) if width is None else width**2)
-    find = partial(_folded, dls=new_dls, precision=precision, prior=prior, tail=tail, n_steps=n_steps)
+    find = partial(_folded, dls=new_dls, loss_func=loss_func, precision=precision, prior=prior, tail=tail, n_steps=n_steps)
     if not isinstance(model, Ensemble): return find(model), new_dls
     return Ensemble([find(m) for m in members], model.target).eval(), new_dls

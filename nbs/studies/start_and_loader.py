@@ -22,9 +22,8 @@ from movielens_ce.data.splits import train_valid_split
 from movielens_ce.data.splits import random_split
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.models.models import DotProductBias, DotProductBiasCE
-from movielens_ce.scoring.posthoc import fit_width
-from movielens_ce.scoring.predictions import predict, score, score_by_decoder
-from movielens_ce.training.loop import fit_one_cycle
+from movielens_ce.compare.plots import confusion
+from movielens_ce.training.stack import fit_stack
 
 N_FACTORS, WD, BS = 50, 0.1, 64
 RESULTS = Path(__file__).parent.parent/'results'
@@ -85,7 +84,7 @@ def train(variants, ratings, seeds, held_out=False):
     of_seed = {s: loaders(ratings, v, s, held_out) for s in seeds}
     dls, member_seeds = [of_seed[s] for _, s in members], [s for _, s in members]
     models = [build(o, of_seed[s], s) for o, s in members]
-    history = fit_one_cycle(models, dls, v.n_epoch, v.lr, wd=WD, seed=member_seeds, progress=False)
+    history = fit_stack(models, dls, v.n_epoch, v.lr, wd=WD, seeds=member_seeds, progress=False)
     return models, dls, history
 
 
