@@ -29,9 +29,6 @@ from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.scoring.calibration import adaptive_calibration_error, level_sets, pit
 from movielens_ce.scoring.intervals import CrossedLosses, holm, intervals, score_by
 from movielens_ce.scoring.predictions import Predictions, score
-from movielens_ce.compare.runs import kept_runs, load_run
-from movielens_ce.scoring.calibration import adaptive_calibration_error, level_sets, pit
-from movielens_ce.scoring.intervals import CrossedLosses, holm, intervals, score_by
 
 TRACE = RESULTS.parent.parent/'answer/results/nested.csv'
 IN_SETS = plan.name(head='width'), plan.name(), plan.name(loss='ce', fitted='trained'), plan.name('sets', 'ce',

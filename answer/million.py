@@ -39,7 +39,7 @@ from movielens_ce.data.movielens import load_movielens
 from movielens_ce.data.splits import make_fold
 from movielens_ce.scoring.calibration import adaptive_calibration_error
 from movielens_ce.scoring.intervals import CrossedLosses, intervals
-from movielens_ce.compare.tune import best_entry, held_out_scores
+from movielens_ce.training.losses import mse
 
 # all rows on the first, `EVERYWHERE` on each
 FOLDS = ['random:0:0.1', 'random:1:0.1', 'random:2:0.1', 'random:0']

@@ -21,10 +21,8 @@ from answer.tables import RESULTS, scores_of
 from movielens_ce.data.splits import train_valid_split
 from movielens_ce.compare.fit import fit, one_thread
 from movielens_ce.compare.entries import MODELS
-from movielens_ce.compare.fit import fit, one_thread
 from movielens_ce.compare.runs import add_rows, read_rows
 from movielens_ce.compare.tune import best_entry, tune
-from movielens_ce.data.loaders import hold_out
 
 TABLE, TRIALS, N_TRIALS = RESULTS/'other_data.csv', RESULTS.parent.parent/'answer/results/tuning-other.csv', 24
 # a model -> whose search it uses

@@ -28,15 +28,9 @@ from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.scale import RatingScale
 from movielens_ce.scoring.predictions import Predictions
-from movielens_ce.compare.fit import one_thread
 from movielens_ce.scoring.posthoc import OutOfFold, fit_cuts
 from movielens_ce.scoring.metrics import rmse
-from movielens_ce.compare.entries import grid_entry
-from movielens_ce.compare.runs import add_rows, read_rows
 from movielens_ce.data.splits import inner_split, make_fold
-from movielens_ce.scoring.metrics import rmse
-from movielens_ce.scoring.posthoc import HeldOut, fit_cuts
-from movielens_ce.scoring.predictions import Predictions
 
 TRIALS = RESULTS.parent.parent/'answer/results/peer_search.csv'
 PEERS, TOLD = RESULTS/'peers.csv', RESULTS/'peers_told.csv'

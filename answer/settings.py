@@ -24,10 +24,7 @@ from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.compare.fit import one_thread
 from movielens_ce.data.movielens import load_movielens
 from movielens_ce.compare.entries import MODELS, Choice, Span
-from movielens_ce.compare.fit import one_thread
 from movielens_ce.compare.tune import tune, with_settings
-from movielens_ce.data.loaders import hold_out
-from movielens_ce.data.movielens import load_ml100k, load_movielens
 from movielens_ce.data.splits import inner_split, make_fold
 
 FOLDER = RESULTS.parent.parent/'answer/results'

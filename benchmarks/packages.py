@@ -16,8 +16,7 @@ from movielens_ce.scoring.predictions import score
 from movielens_ce.compare.fit import fit, one_thread, train
 from movielens_ce.scoring.predictions import outputs
 from movielens_ce.scoring.metrics import rmse
-from movielens_ce.scoring.predictions import outputs
-from movielens_ce.scoring.predictions import score
+from movielens_ce.compare.entries import MODELS
 
 METRICS = ['rmse', 'mae', 'accuracy', 'nll']
 

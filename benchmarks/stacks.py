@@ -12,7 +12,7 @@ from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.compare.fit import one_thread, train
 from movielens_ce.scoring.predictions import outputs
 from movielens_ce.scoring.metrics import rmse
-from movielens_ce.scoring.predictions import outputs
+from movielens_ce.compare.entries import MODELS
 
 
 def stack_row(name, bs, ratings, n_runs):

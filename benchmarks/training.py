@@ -20,6 +20,7 @@ from movielens_ce.data.splits import random_split
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.models.models import DotProductBias
 from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import train
 from movielens_ce.training.loop import fit_one_cycle
 from movielens_ce.training.optimizer import one_cycle
 

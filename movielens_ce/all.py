@@ -14,7 +14,8 @@ from fastai.torch_core import Module
 from torch import nn
 
 from .compare.entries import MODELS, Entry, grid_entry
-from .compare.experiment import compare, iter_runs, summary, summary_markdown
+from .compare.experiment import compare, iter_runs
+from .compare.tables import summary, summary_markdown
 from .compare.fit import fit
 from movielens_ce.compare.plots import (
     plot_confusion,
@@ -56,7 +57,8 @@ from .training.loop import fit_one_cycle
 from .use.foldin import fold_in
 from .use.ranking import rank_scores
 from .use.recommend import factors, top_n
-from .use.saved import Recommender, load_model, save_model, train_on_all
+from .use.recommender import Recommender, train_on_all
+from .use.storage import load_model, save_model
 
 # %% ../nbs/all.ipynb #5e1f7c18
 __all__ = [name for name in dir() if not name.startswith('_')]

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from movielens_ce.use.cli import main
+from movielens_ce.scoring.predictions import score
 
 
 def run(*args):

@@ -13,13 +13,10 @@ from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import random_split
 from movielens_ce.scoring.predictions import predict
 from movielens_ce.compare.fit import train
-from movielens_ce.data.loaders import rating_dls
-from movielens_ce.data.splits import random_split
 from movielens_ce.models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine, level_shares
 from movielens_ce.models.models import RatingModel
 from movielens_ce.models.scores import DotProduct, InformedDotProduct, Network
 from movielens_ce.scoring.metrics import rmse
-from movielens_ce.scoring.predictions import predict
 from movielens_ce.training.losses import LOSSES
 
 HEADS = dict(in_range=lambda dls: InRange(dls.scale.y_range), on_line=lambda dls: LogitsOnLine(dls.scale.n_classes),

@@ -20,7 +20,6 @@ from movielens_ce.compare.entries import MODELS
 from movielens_ce.use.recommender import Recommender, train_on_all
 from movielens_ce.use.storage import load_model
 from movielens_ce.training.loop import fit_one_cycle
-from movielens_ce.use.saved import Recommender, load_model, train_on_all
 
 
 @pytest.fixture(autouse=True)

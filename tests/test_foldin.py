@@ -12,6 +12,9 @@ from movielens_ce.scoring.predictions import predict
 from movielens_ce.training.loop import fit_one_cycle
 from movielens_ce.use.foldin import fold_in, new_user_dls
 from movielens_ce.use.recommend import top_n
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.models.models import Ensemble
+from movielens_ce.models.models import DotProductBias
 
 OURS = [m for m, e in MODELS.items() if e.trainer == 'loop']
 every_model = pytest.mark.parametrize('name', OURS)

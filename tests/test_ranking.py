@@ -13,6 +13,7 @@ from movielens_ce.data.splits import random_split
 from movielens_ce.use.ranking import (ItemBaseline, hit_rate, mean_rating, ndcg, most_popular, precision, rank_scores, rank_users,
                                   rankings, recall, relevant_items)
 from movielens_ce.use.recommend import top_n
+from movielens_ce.compare.entries import MODELS
 
 METRICS = dict(hit_rate=hit_rate, precision=precision, recall=recall, ndcg=ndcg)
 items = st.integers(0, 12)

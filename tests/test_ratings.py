@@ -23,6 +23,9 @@ from movielens_ce.data.files import read_table
 from movielens_ce.data.ratings import load_ratings
 from movielens_ce.use.recommender import train_on_all
 from movielens_ce.use.storage import load_model, save_model
+from movielens_ce.data.files import READERS
+from movielens_ce.data.files import reader
+from movielens_ce.data.files import open_file
 
 ALIKE = ['3', '03', '003', '+3', '3.0', '3e0', ' 3', '3 ', '-3', '-0', '0', '00', '３', '1_000', '1,5',
          '12345678901234567890', '9223372036854775807',

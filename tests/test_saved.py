@@ -27,15 +27,11 @@ from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.models.heads import CumulativeLogit, InRange, level_shares
 from movielens_ce.models.models import DotProductBias, Ensemble, OrdinalMF, RatingModel
 from movielens_ce.models.scores import DotProduct, InformedDotProduct
-from movielens_ce.scoring import metrics, posthoc, predictions
-from movielens_ce.scoring.gaussian import Gaussian
-from movielens_ce.scoring.predictions import predict
 from movielens_ce.use import saved
 from movielens_ce.use.recommend import factors, top_n
 from movielens_ce.compare.entries import MODELS
 from movielens_ce.use.recommender import Recommender, train_on_all
 from movielens_ce.use.storage import load_model, save_model
-from movielens_ce.models.scores import DotProduct, InformedDotProduct
 
 pytestmark = pytest.mark.xdist_group('saved')                             # they share models of every kind
 FORMAT_1 = Path(__file__).parent/'data'/'saved_format_1'

@@ -20,8 +20,8 @@ from .identity import definition, entry_definition, fingerprint
 from .runs import Run, kept_run, prepare_out, results_frame, run_key, save_run, write_results
 from .tune import best_entry, tune
 from ..data.context import training_times
-from ..data.loaders import hold_out
-from ..data.ratings import RatingScale
+from ..data.splits import train_valid_split
+from ..data.scale import RatingScale
 from ..data.splits import inner_split, make_fold
 from ..scoring.predictions import score
 
@@ -99,7 +99,7 @@ def as_entries(
     entries = dict(models) if isinstance(models, dict) else {m: entry_of(m, n_ratings) for m in models}
     return entries if n_epoch is None else {m: replace(e, n_epoch=n_epoch) for m, e in entries.items()}
 
-# %% ../../nbs/compare/05_experiment.ipynb #77b73c67
+# %% ../../nbs/compare/05_experiment.ipynb #20cda35e
 def _check_seeds(seeds):
     for s in seeds:
         if not 0 <= s < 2**31: raise ValueError(f'seeds must be 0 or more and below 2,147,483,648, not {s}')
@@ -108,7 +108,7 @@ def _check(ratings, entries, splits):
     "Raises `ValueError` for what would fail in training: a time that is none, or too few rows for a head."
     if 'timestamp' in ratings.frame and any(e.context for e in entries.values()): training_times(ratings.frame)
     if any(e.target == 'rating' for e in entries.values()):
-        for train, _ in splits.values(): hold_out(train)
+        for train, _ in splits.values(): train_valid_split(train)
 
 # %% ../../nbs/compare/05_experiment.ipynb #7cbea99c
 def _watched(trained, kept):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['gaussian_masses', 'cut_gaussian', 'Gaussian']
 
-# %% ../../nbs/scoring/01_gaussian.ipynb #aa3d754e
+# %% ../../nbs/scoring/01_gaussian.ipynb #96b227b7
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,9 @@ from fastcore.basics import patch
 from scipy.optimize import minimize_scalar
 from scipy.stats import norm
 
-from ..data.ratings import RatingScale
+from ..data.scale import RatingScale
 from .metrics import nll
+from ..training.optimizer import lbfgs
 
 # %% ../../nbs/scoring/01_gaussian.ipynb #0737070b
 def gaussian_masses(

@@ -14,7 +14,7 @@ import torch
 from fastai.learner import Metric
 from fastcore.basics import patch
 
-from ..data.ratings import RatingScale
+from ..data.scale import RatingScale
 from .gaussian import Gaussian, cut_gaussian
 from .metrics import METRICS
 

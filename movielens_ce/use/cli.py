@@ -61,24 +61,26 @@ def _data_options(levels=True):
         return command
     return add
 
-# %% ../../nbs/use/07_cli.ipynb #466f8858
+# %% ../../nbs/use/07_cli.ipynb #1b74d7db
 def _movielens(data):
     "Returns the size of MovieLens that `--data` names and its path, if given; None for a file with other ratings."
-    from movielens_ce.data.movielens import MOVIELENS, movielens_size
+    from movielens_ce.data.published import MOVIELENS, movielens_size
     if data is None or data in MOVIELENS: return data or '100k', None
     return None if _is_own(Path(data)) else (movielens_size(data), data)
 
 def _is_own(path):
     "Whether a path is a file with ratings, not MovieLens, whose zips have several files."
-    from movielens_ce.data.ratings import zip_files
+    from movielens_ce.data.files import zip_files
     if not path.is_file() or path.suffix.lower() != '.zip': return path.is_file()
     return zipfile.is_zipfile(path) and len(zip_files(path)) == 1
 
 # %% ../../nbs/use/07_cli.ipynb #de423542
 def _ratings(data, levels=None, **options):
     "Returns the ratings, a name for them, and the default folds."
-    from movielens_ce.data.movielens import MOVIELENS, load_movielens
-    from movielens_ce.data.ratings import RatingScale, load_ratings
+    from movielens_ce.data.movielens import load_movielens
+    from movielens_ce.data.published import MOVIELENS
+    from movielens_ce.data.ratings import load_ratings
+    from movielens_ce.data.scale import RatingScale
     if known := _movielens(data):
         size, path = known
         return load_movielens(size, path).ratings, MOVIELENS[size].title, ['1' if size == '100k' else 'random:0']
@@ -120,7 +122,9 @@ def _proof(known):
 @debug_option
 def data(data):
     "Locate, describe and check a size of MovieLens. Downloads nothing."
-    from movielens_ce.data.movielens import MOVIELENS, find_movielens, load_movielens, movielens_size
+    from movielens_ce.data.download import find_movielens
+    from movielens_ce.data.movielens import load_movielens
+    from movielens_ce.data.published import MOVIELENS, movielens_size
     size, path = _movielens(data) or (movielens_size(data), data)
     ml = load_movielens(size, find_movielens(size, path, download=False))
     r = ml.ratings
@@ -170,7 +174,7 @@ def results_table(
 ) -> Table: # A table for rich's console
     """Means of each model over folds and seeds, with the best value of each column in bold.
     If there are several runs of a model, the row below shows ± their standard deviation."""
-    from movielens_ce.compare.experiment import columns, summary
+    from movielens_ce.compare.tables import columns, summary
     mean, sd = summary(results)
     shown = mean.round({c.name: c.digits for c in columns()})
     table = Table(box=None, padding=(0, 1, 0, 0), header_style='bold')
@@ -206,7 +210,7 @@ def _write_plots(runs, out):
     "Plots confusion matrices, distributions and training curves of the first fold and seed; returns the files."
     from movielens_ce.compare import plots
     from movielens_ce.compare.entries import MODELS
-    from movielens_ce.compare.runs import write_figure
+    from movielens_ce.compare.plots import write_figure
     first = {}
     for run in runs: first.setdefault(run.row['model'], run)
     name = lambda m, run: f'{m}: {MODELS[m].title}\nfold {run.row["fold"]}, seed {run.row["seed"]}'
@@ -291,11 +295,11 @@ def _how_to_ask(out, rec):
 def train(model, data, seed, epochs, out, **options):
     "Train a model on all ratings and save it."
     ratings, what, _ = _ratings(data, **options)
-    from movielens_ce.compare.entries import MODELS, known_models
-    from movielens_ce.data.ratings import RatingScale
+    from movielens_ce.compare.entries import MODELS, check_models
+    from movielens_ce.data.scale import RatingScale
     from movielens_ce.use.recommender import train_on_all
     from movielens_ce.use.storage import check_place
-    known_models([model])
+    check_models([model])
     scale = RatingScale(tuple(options['levels'])) if options['levels'] else None
     check_place(out, [*ratings.user.unique().tolist(), *ratings['item'].unique().tolist()])
     if MODELS[model].context: _note_times([model], ratings)
@@ -373,10 +377,11 @@ def similar(model, item, n, min_ratings, as_json):
     "List the items most similar to an item. The similarity is the cosine of their vectors, from -1 to 1."
     print_frame(_load(model).similar_items(item, n, min_ratings), as_json)
 
-# %% ../../nbs/use/07_cli.ipynb #6f7d755d
+# %% ../../nbs/use/07_cli.ipynb #15521c8e
 def _is_of_100k(rec):
     "Whether a model was trained on MovieLens-100K."
-    from movielens_ce.data.movielens import MOVIELENS, load_ml100k
+    from movielens_ce.data.movielens import load_ml100k
+    from movielens_ce.data.published import MOVIELENS
     return len(rec.dls.train_ds) == MOVIELENS['100k'].n_ratings and rec.trained_on(load_ml100k().ratings).all()
 
 # %% ../../nbs/use/07_cli.ipynb #13563739
@@ -387,7 +392,7 @@ def _is_of_100k(rec):
 @debug_option
 def evaluate(model, data, as_json, **options):
     "Evaluate a saved model with every metric, on ratings that it was not trained on: name them with --data."
-    from movielens_ce.data.ratings import match_ids
+    from movielens_ce.data.ids import match_ids
     from movielens_ce.scoring.metrics import METRICS
     from movielens_ce.scoring.predictions import score
     rec = _load(model)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['new_user_dls', 'fold_in']
 
-# %% ../../nbs/use/02_foldin.ipynb #5405618f
+# %% ../../nbs/use/02_foldin.ipynb #fd1ca881
 import math
 import warnings
 from functools import partial
@@ -16,13 +16,17 @@ import torch
 from fastai.data.core import DataLoaders
 from torch.func import functional_call, vmap
 
-from ..data.loaders import RatingDataset, RatingDL, vocabulary
+from ..data.dataset import RatingDataset
+from ..data.ids import vocabulary
+from ..data.loaders import RatingDL
 from ..scoring.predictions import outputs
 from ..training.losses import LOSSES
 from ..models.models import Ensemble, RatingModel, members_of
-from ..data.ratings import load_ratings, match_ids
+from ..data.ids import match_ids
+from ..data.ratings import load_ratings
 from ..models.parts import id_tables
 from ..training.optimizer import FusedAdamW
+from ..data.dataset import RatingEncoder
 
 # %% ../../nbs/use/02_foldin.ipynb #721dcef4
 def _read(ratings, dls):
@@ -48,7 +52,7 @@ def _checked(ratings, dls):
     if unknown: warnings.warn(f'the model does not know {unknown} of {len(frame)} items', stacklevel=4)
     return frame.set_axis([*dls.cat_names, dls.rating_name], axis=1)
 
-# %% ../../nbs/use/02_foldin.ipynb #4f317067
+# %% ../../nbs/use/02_foldin.ipynb #ac6f298d
 def new_user_dls(
     ratings, # New users' ratings: a frame as for `rating_dls`; `{item: rating}` or a Series for one user, called 'new'
     dls, # The loaders of `rating_dls` that the model was made for
@@ -57,12 +61,12 @@ def new_user_dls(
     Raises `ValueError` if there are no ratings, if one is not on the scale, or if a user rated an item twice."""
     frame, (user, item) = _checked(ratings, dls), dls.cat_names
     classes = {user: vocabulary(frame[user]), item: dls.classes[item]}
-    ds = RatingDataset(frame, classes, dls.scale, dls.target, dls.rating_name)
-    ds.counts = dls.train_ds.item_counts                            # the number of training ratings of each item
+    encoder = RatingEncoder(classes, dls.scale, dls.target, dls.rating_name)
+    ds = RatingDataset(encoder, *encoder.encode(frame), counts=dls.train_ds.item_counts)
     dl = RatingDL(ds, bs=max(len(ds), 1), shuffle=False)
     return DataLoaders(dl, dl.new(), device=dls.device)
 
-# %% ../../nbs/use/02_foldin.ipynb #b4d9b20a
+# %% ../../nbs/use/02_foldin.ipynb #ed4042c0
 def _user_tables(model):
     "The tables with a row for each user."
     return [t for t in id_tables(model) if t.column == 0]
@@ -74,7 +78,7 @@ def _prior(model, shrink=0.05):
     diagonal = torch.diag(covariance.diagonal() + 1e-6)
     return rows[0].float(), torch.linalg.cholesky((1 - shrink)*covariance + shrink*diagonal).float()
 
-# %% ../../nbs/use/02_foldin.ipynb #09b89ce4
+# %% ../../nbs/use/02_foldin.ipynb #8cb8a063
 def _schedule(step, n_steps): return 0.5 + 0.5*math.cos(math.pi*step/n_steps)
 
 def _folded(model, dls, loss_func, precision, prior, tail, n_steps):
@@ -109,7 +113,7 @@ def _squared_width(model, dls, at_most=100_000):
     out, y = outputs(model, dls.train.new(ds.take(rows)))
     return float(((out - y)**2).mean())
 
-# %% ../../nbs/use/02_foldin.ipynb #eeff1927
+# %% ../../nbs/use/02_foldin.ipynb #5ae8c949
 def fold_in(
     model, # A trained `RatingModel`, or an `Ensemble` of them
     dls, # The loaders of `rating_dls` that it was trained on

@@ -17,10 +17,13 @@ from fastcore.basics import patch
 
 from ..compare.entries import entry_of
 from ..compare.fit import fit, one_thread
-from ..data.loaders import hold_out
-from ..data.ratings import RatingScale, as_frame, match_ids
+from ..data.splits import train_valid_split
+from ..data.files import as_frame
+from ..data.ids import match_ids
+from ..data.scale import RatingScale
 from ..models.models import Ensemble
-from ..scoring.posthoc import FittedHead, Gaussian, WithHead
+from ..scoring.gaussian import Gaussian
+from ..scoring.posthoc import FittedHead, WithHead
 from ..scoring.predictions import Predictions, predict
 from .foldin import fold_in
 from .recommend import factors, top_n
@@ -84,7 +87,7 @@ def train_on_all(
     entry = entry_of(name, len(ratings))
     if n_epoch is not None: entry = replace(entry, n_epoch=n_epoch)
     rows = np.arange(len(ratings))
-    if entry.target == 'rating': hold_out(rows)                    # raises for too few rows
+    if entry.target == 'rating': train_valid_split(rows)                    # raises for too few rows
     with one_thread(): trained, = fit(entry, ratings, (rows, rows[:100]), (seed,), scale, **features)
     return Recommender(trained.model, trained.dls, trained.head, titles, name, dict(entry.settings, seed=seed))
 
