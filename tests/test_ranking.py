@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from answer.lists import rows
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -27,7 +27,6 @@ from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.models.heads import CumulativeLogit, InRange, level_shares
 from movielens_ce.models.models import DotProductBias, Ensemble, OrdinalMF, RatingModel
 from movielens_ce.models.scores import DotProduct, InformedDotProduct
-from movielens_ce.use import saved
 from movielens_ce.use.recommend import factors, top_n
 from movielens_ce.compare.entries import MODELS
 from movielens_ce.use.recommender import Recommender, train_on_all
