@@ -18,9 +18,11 @@ from forked import own_environment
 ROOT = Path(__file__).parent.parent
 PACKAGE = 'movielens_ce'
 # Nothing imports what stands to its right.
-ROOMS = dict(data='movielens ratings splits loaders context', models='scores heads models', training='losses loop',
-             scoring='metrics posthoc predictions intervals', compare='entries runs fit tune experiment plots',
-             use='recommend ranking foldin saved cli')
+ROOMS = dict(data='published download movielens ids scale files ratings splits features dataset loaders context',
+             models='tables parts sets scores heads models', training='losses optimizer newcomers loop stack',
+             scoring='metrics gaussian predictions posthoc intervals calibration',
+             compare='entries identity runs fit tune experiment tables plots own verdict comparison',
+             use='recommend ranking foldin recommender explain storage terminal cli')
 FLOW = [f'{room}.{module}' for room, modules in ROOMS.items() for module in modules.split()]
 
 

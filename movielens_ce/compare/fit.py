@@ -212,7 +212,8 @@ def out_of_fold(
 # %% ../../nbs/compare/03_fit.ipynb #5f19a3e1
 def _gaussian_of_twin(entry, ratings, rows, dls, seed, **features):
     "A Gaussian, fitted with a second copy of the model that is trained without a tenth of the training rows."
-    twin, = train(replace(entry, trainer='loop'), ratings, train_valid_split(rows, 0.1, seed), (seed,), dls.scale, **features)
+    twin, = train(replace(entry, trainer='loop'), ratings, train_valid_split(rows, 0.1, seed), (seed,), dls.scale,
+                  **features)
     return fit_gaussian(twin.model, twin.dls.valid)
 
 # %% ../../nbs/compare/03_fit.ipynb #18c9ed21

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['confusion', 'plot_confusion', 'distribution', 'plot_distribution', 'plot_history', 'plot_reliability',
-           'plot_intervals', 'plot_differences', 'trace_shapes', 'plot_shapes', 'write_figure']
+           'plot_intervals', 'plot_differences', 'plot_verdict', 'trace_shapes', 'plot_shapes', 'write_figure']
 
 # %% ../../nbs/compare/07_plots.ipynb #fabc26a8
 from pathlib import Path
@@ -183,6 +183,32 @@ def plot_differences(
         ax.locator_params(axis='x', nbins=4)
     axs[0].set_yticks(range(len(names)), names)
     fig.suptitle(title)
+    return fig
+
+# %% ../../nbs/compare/07_plots.ipynb #6fb0e97a
+_SAYS = {'better': _BETTER, 'worse': _WORSE}
+
+def plot_verdict(
+    verdict, # A `Verdict`
+) -> Figure: # A row for each metric
+    """Plots the differences of a verdict in units of the smallest difference that matters.
+    A metric without one is in units of half of its interval."""
+    table = verdict.table[::-1]
+    fig = Figure(figsize=(7, .55*len(table) + 1.7), layout='constrained')
+    ax = fig.subplots()
+    ax.axvspan(-1, 1, color='#dddddd', lw=0)
+    ax.axvline(0, color='k', lw=.8)
+    for i, (metric, d) in enumerate(table.iterrows()):
+        unit = d.matters or (d.high - d.low)/2
+        sign = 1 if METRICS[metric].greater_is_better else -1
+        at, low, high = (sign*o/unit for o in (d.difference, d.low, d.high))
+        xerr = [[at - min(low, high)], [max(low, high) - at]]
+        ax.errorbar(at, i, xerr=xerr, fmt='o', capsize=4, color=_SAYS.get(d.says, _UNSURE))
+    ax.set_yticks(range(len(table)), [f'{METRICS[m].heading}: {d.says}' for m, d in table.iterrows()])
+    ax.set(ylim=(-.6, len(table) - .4),
+           xlabel='difference, in units of the smallest one that matters (band); to the right is better')
+    ax.grid(axis='x', alpha=.3)
+    ax.set_title(f'{verdict.a} against {verdict.b}')
     return fig
 
 # %% ../../nbs/compare/07_plots.ipynb #140686b0
