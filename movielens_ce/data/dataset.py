@@ -101,15 +101,16 @@ def n_items(self:RatingEncoder):
     "Number of rows of the item vocabulary, including the unknown item."
     return len(self.classes[self.cat_names[1]])
 
-# %% ../../nbs/data/09_dataset.ipynb #2f7cd38a
+# %% ../../nbs/data/09_dataset.ipynb #e62883a4
 def _with_known_ids(df, classes):
     "Returns `df` with the ids of the vocabularies, see `match_ids`. Raises `ValueError` if a column of ids is missing."
     for c in classes:
         if c not in df:
             raise ValueError(f'no column {c!r}, only {", ".join(map(str, df.columns))}: '
                              f'each row needs {" and ".join(classes)}')
-    matched = {c: match_ids(df[c], classes[c][1:]) for c in classes}
-    return df.assign(**matched) if any(matched[c] is not df[c] for c in classes) else df
+    ids = {c: df[c] for c in classes}
+    matched = {c: match_ids(ids[c], classes[c][1:]) for c in classes}
+    return df.assign(**matched) if any(matched[c] is not ids[c] for c in classes) else df
 
 def _rows(df, classes):
     "Row numbers, int64 `[n, 2]`, of the ids in the vocabularies; 0 for an id that is in none."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READERS', 'COLUMNS', 'zip_files', 'open_file', 'reader', 'read_table', 'as_frame']
 
-# %% ../../nbs/data/05_files.ipynb #1d1e753e
+# %% ../../nbs/data/05_files.ipynb #f7e95f05
 import codecs
 import csv
 import gzip
@@ -14,6 +14,7 @@ import json
 import re
 import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -46,12 +47,12 @@ def open_file(
         raise ValueError(f'there are {len(names)} files in the zip: unpack it and name the one with the ratings')
     with zipfile.ZipFile(path) as z: return z.open(names[0])
 
-# %% ../../nbs/data/05_files.ipynb #0606f4eb
+# %% ../../nbs/data/05_files.ipynb #0cd42149
 READERS = [] # Pairs of functions: (first 1,024 bytes) -> bool, and (path, names of the columns with ids) -> frame
 
 def reader(
     recognizes, # Function of the first 1,024 bytes of a file, unpacked: whether it is of this kind
-) -> 'function': # The decorator
+) -> Callable: # The decorator
     "Registers a function (path, names of the columns with ids) -> frame, with which `read_table` reads a kind of file."
     def register(read):
         READERS.insert(0, (recognizes, read))

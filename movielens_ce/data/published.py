@@ -65,11 +65,11 @@ def files(self:MovieLensSize):
     counts = {self.ratings: self.n_ratings, self.items: self.n_items, self.users: self.n_users}
     return {name: n and n + n_header for name, n in counts.items() if name}
 
-# %% ../../nbs/data/00_published.ipynb #8bd34ecc
+# %% ../../nbs/data/00_published.ipynb #f428be8a
 @patch
 def root(self:MovieLensSize,
     path, # A folder or a zip
-) -> 'Path | zipfile.Path': # `path` itself if the ratings file is not there
+) -> Path: # `path` itself if the ratings file is not there
     "The folder that contains the files: `path` itself or a folder in it."
     top = Path(path) if Path(path).is_dir() else zipfile.Path(path)
     return next((o for o in (top, top/self.folder, top/f'ml-{self.size}') if (o/self.ratings).is_file()), top)
