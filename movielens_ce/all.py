@@ -14,7 +14,8 @@ from fastai.torch_core import Module
 from torch import nn
 
 from .compare.entries import MODELS, Entry, grid_entry
-from .compare.experiment import compare, iter_runs
+from .compare.comparison import compare
+from .compare.experiment import iter_runs
 from .compare.tables import summary, summary_markdown
 from .compare.fit import fit
 from movielens_ce.compare.plots import (
@@ -30,7 +31,8 @@ from .compare.runs import load_run
 from .compare.tune import best_entry, tune
 from .data.context import TimeContext
 from .data.features import Features
-from .data.loaders import hold_out, rating_dls
+from .data.loaders import rating_dls
+from .data.splits import train_valid_split
 from .data.splits import fold_split, random_split
 from .data.movielens import load_ml100k, load_movielens
 from .data.ratings import load_ratings
@@ -51,7 +53,7 @@ from movielens_ce.models.models import (
 from .models.scores import DotProduct, InformedDotProduct, Network
 from .scoring.intervals import CrossedLosses, intervals, paired_differences
 from .scoring.metrics import METRICS, accuracy, mae, nll, rmse
-from .scoring.posthoc import fit_cuts, fit_gaussian, held_out
+from .scoring.posthoc import fit_cuts, fit_gaussian, OutOfFold
 from .scoring.predictions import Predictions, as_metric, predict, score
 from .training.loop import fit_one_cycle
 from .use.foldin import fold_in

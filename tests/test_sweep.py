@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from forked import ensure_running, start
 
-from movielens_ce.compare.experiment import compare
+from movielens_ce.compare.comparison import compare
 from movielens_ce.use.cli import main
 
 MODELS = ['dot', 'ordinal']
@@ -43,7 +43,7 @@ def kept(out): return {p.name: p.stat().st_mtime_ns for p in (out/'runs').glob('
 @pytest.fixture(scope='module')
 def uninterrupted(made_up):
     "What a comparison in this process gives."
-    return plain(compare(made_up, MODELS, ['random:0', 'random:1'], [0], 2))
+    return plain(compare(made_up, MODELS, ['random:0', 'random:1'], [0], 2, progress=False).frame)
 
 
 @pytest.mark.slow(4)
@@ -88,5 +88,6 @@ def test_on_a_dask_cluster(made_up, tmp_path, uninterrupted):
     with forked, distributed.LocalCluster(n_workers=2, threads_per_worker=1,
                                           dashboard_address=None) as cluster, distributed.Client(cluster):
         with joblib.parallel_config(backend='dask'):
-            results = compare(made_up, MODELS, ['random:0', 'random:1'], [0], 2, out=tmp_path/'out', jobs=2)
+            results = compare(made_up, MODELS, ['random:0', 'random:1'], [0], 2, out=tmp_path/'out', jobs=2,
+                              progress=False).frame
     pd.testing.assert_frame_equal(plain(results), uninterrupted)
