@@ -1,4 +1,5 @@
 "What every model must do, whatever it is: those of the comparison, and every score with every head."
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -6,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from fastai.collab import EmbeddingDotBias
+from fastai.layers import Embedding
 
 from movielens_ce.compare.experiment import iter_runs
 from movielens_ce.data.loaders import random_split, rating_dls
@@ -15,15 +17,36 @@ from movielens_ce.models.heads import CumulativeLogit, InRange, LevelLogits, Log
 from movielens_ce.training.losses import LOSSES
 from movielens_ce.scoring.metrics import rmse
 from movielens_ce.models.models import RatingModel
+from movielens_ce.models.parts import Head, Score, describe, id_tables, make
 from movielens_ce.compare.entries import MODELS, Entry
 from movielens_ce.models.scores import DotProduct, InformedDotProduct, Network
 
-HEADS = dict(in_range=lambda dls: InRange(dls.scale.y_range), on_line=lambda dls: LogitsOnLine(dls.scale.n_classes),
+
+
+class Biases(Score):
+    "A score of one's own, as the page of parts shows it."
+    tables = dict(user_bias='user', item_bias='item')
+    def __init__(self, n_users, n_items): self.user_bias, self.item_bias = Embedding(n_users, 1), Embedding(n_items, 1)
+    def forward(self, x_cat, x_cont=None): return self.user_bias(x_cat[:, 0]) + self.item_bias(x_cat[:, 1])
+    def config(self): return dict(n_users=len(self.user_bias.weight), n_items=len(self.item_bias.weight))
+
+
+class Straight(Head):
+    "A head of one's own."
+    target = 'rating'
+    def __init__(self, low, high): self.low, self.high = low, high
+    def forward(self, scores, x_cat=None): return (self.low + self.high)/2 + scores
+    def config(self): return dict(low=self.low, high=self.high)
+
+
+OWN = Biases, Straight
+HEADS = dict(straight=lambda dls: Straight(dls.scale.low, dls.scale.high), in_range=lambda dls: InRange(dls.scale.y_range), on_line=lambda dls: LogitsOnLine(dls.scale.n_classes),
              levels=lambda dls: LevelLogits(dls.scale.n_classes), cut=lambda dls: CumulativeLogit(level_shares(dls)),
              cut_users=lambda dls: CumulativeLogit(level_shares(dls), n_users=dls.n_users), cut_items=lambda dls: CumulativeLogit(level_shares(dls), n_items=dls.n_items),
              cut_both=lambda dls: CumulativeLogit(level_shares(dls), dls.n_users, dls.n_items))
-SCORES = dict(dot=lambda dls, n: DotProduct(dls.n_users, dls.n_items, 4, n), network=lambda dls, n: Network((dls.n_users, 4), (dls.n_items, 5), 8, n),
-              informed=lambda dls, n: InformedDotProduct(DotProduct(dls.n_users, dls.n_items, 4), dls.train_ds.tensors[0], dropout=.2))
+SCORES = dict(biases=lambda dls, n: Biases(dls.n_users, dls.n_items),
+              dot=lambda dls, n: DotProduct(dls.n_users, dls.n_items, 4, n), network=lambda dls, n: Network((dls.n_users, 4), (dls.n_items, 5), 8, n),
+              informed=lambda dls, n: InformedDotProduct(DotProduct(dls.n_users, dls.n_items, 4), dls.train_ds.x_cat, dropout=.2))
 
 
 def combined(score, head):
@@ -31,11 +54,13 @@ def combined(score, head):
     def build(dls):
         h = HEADS[head](dls)
         return RatingModel(SCORES[score](dls, h.n_scores), h)
-    return Entry(title=f'{score}, {head}', build=build, target='rating' if head == 'in_range' else 'class', lr=.01, wd=.1)
+    return Entry(title=f'{score}, {head}', build=build, target='rating' if head in ('in_range', 'straight') else 'class', lr=.01, wd=.1)
 
 
-EVERY = MODELS | {f'{s} {h}': combined(s, h) for s in SCORES for h in HEADS if (s, h) != ('informed', 'levels')}       # it has one number for a pair
+ONE_NUMBER = 'biases', 'informed'                                                  # they have no number for each level
+EVERY = MODELS | {f'{s} {h}': combined(s, h) for s in SCORES for h in HEADS if h != 'levels' or s not in ONE_NUMBER}
 every_model = pytest.mark.parametrize('name', EVERY)
+every_pair = pytest.mark.parametrize('name', [m for m, e in EVERY.items() if e.trainer == 'loop'])
 
 
 @pytest.fixture
@@ -100,7 +125,7 @@ def test_gradients_reach_every_parameter(built):
     assert not idle
 
 
-@pytest.mark.parametrize('name', [m for m, e in EVERY.items() if e.trainer == 'loop'])
+@every_pair
 def test_model_is_a_score_and_a_head(built, name):
     model, dls = built
     assert model.target == EVERY[name].target and model.score.n_scores == model.head.n_scores
@@ -118,6 +143,70 @@ def test_saved_weights_predict_the_same(built, name, tmp_path):
     assert (probabilities(other, dls.valid) != probabilities(model, dls.valid)).any()
     other.load_state_dict(torch.load(tmp_path/'model.pth', weights_only=True))
     np.testing.assert_array_equal(probabilities(other, dls.valid), probabilities(model, dls.valid))
+
+
+@every_model
+def test_described_and_made_again(built):
+    "A model says itself what it was made of, and a model made from that differs by its weights alone."
+    model, dls = built
+    text = json.dumps(describe(model, OWN))
+    other = make(json.loads(text), OWN)
+    assert type(other) is type(model) and repr(other) == repr(model) and json.dumps(describe(other, OWN)) == text
+    other.load_state_dict(model.state_dict())
+    np.testing.assert_array_equal(probabilities(other, dls.valid), probabilities(model, dls.valid))
+
+
+@every_pair
+def test_new_users_have_the_row_of_the_unknown_user(built):
+    model, dls = built
+    items = torch.arange(dls.n_items)
+    def pairs(user): return torch.stack([torch.full_like(items, user), items], 1)
+    model.eval()
+    nobody = torch.empty(0, 2, dtype=torch.int64)
+    new = model.with_users(4, nobody).eval()
+    assert [t.column for t in id_tables(new)] == [t.column for t in id_tables(model)]
+    assert all(len(t.layer.weight) == (dls.n_items if t.column else 4) for t in id_tables(new))
+    for user in range(4): torch.testing.assert_close(new(pairs(user)), model.unrated()(pairs(0)), rtol=1e-5, atol=1e-5)
+
+
+@every_pair
+def test_the_unrated_model_has_the_same_tables(built):
+    model, dls = built
+    for mine, plain in zip(id_tables(model), id_tables(model.unrated()), strict=True):
+        assert mine.column == plain.column and mine.layer.weight.shape == plain.layer.weight.shape
+
+
+# What files of format 1 say. It is written out: no class, key or value here may change without a new format.
+DOT = {'type': 'DotProduct', 'n_users': 5, 'n_items': 7, 'n_factors': 3, 'n_scores': 1}
+SAID = {'features': {'user': {'names': ['a', 'b'], 'k': 2}}}
+NETWORK = {'type': 'Network', 'n_users': 5, 'user_len': 2, 'n_items': 7, 'item_len': 3, 'n_act': 6, 'n_scores': 4}
+INFORMED = {'type': 'InformedDotProduct', 'dot': DOT, 'sets': True, 'of_items': True, 'n_cont': 2, 'dropout': 0.3}
+CUT = {'type': 'CumulativeLogit', 'n_classes': 4, 'n_users': 5, 'n_items': 7}
+FORMAT_1 = {
+    'DotProductBias': {'type': 'DotProductBias', 'score': DOT, 'head': {'type': 'InRange', 'y_range': [0.0, 5.5]}},
+    'DotProductBiasCE': {'type': 'DotProductBiasCE', 'score': DOT | SAID,
+                         'head': {'type': 'LogitsOnLine', 'n_classes': 4, 'y_range': None}},
+    'CollabNN': {'type': 'CollabNN', 'score': NETWORK | SAID, 'head': {'type': 'LevelLogits', 'n_classes': 4}},
+    'Ensemble': {'type': 'Ensemble', 'target': 'class',
+                 'models': [{'type': 'OrdinalMF', 'score': INFORMED, 'head': CUT},
+                            {'type': 'RatingModel', 'score': DOT, 'head': CUT | {'n_users': 0}}]},
+    'EmbeddingDotBias': {'type': 'EmbeddingDotBias', 'n_factors': 3, 'n_users': 5, 'n_items': 7, 'y_range': [0.0, 5.5]},
+    'EmbeddingNN': {'type': 'EmbeddingNN', 'n_users': 5, 'user_len': 2, 'n_items': 7, 'item_len': 3,
+                    'layers': [6, 4], 'y_range': None}}
+
+
+@pytest.mark.parametrize('name', FORMAT_1)
+def test_a_description_of_format_1(name):
+    model = make(FORMAT_1[name])
+    assert type(model).__name__ == name and describe(model) == FORMAT_1[name]
+    assert model(torch.tensor([[0, 0], [4, 6]])).shape[0] == 2
+
+
+def test_only_known_classes_are_made():
+    words = dict(type='Biases', n_users=2, n_items=3)
+    for description in (words, dict(type='RatingModel', score=words, head=dict(type='InRange', y_range=None)), dict(type='system')):
+        with pytest.raises(KeyError): make(description)
+    assert type(make(words, [Biases])) is Biases
 
 
 @pytest.fixture(scope='module')
