@@ -6,7 +6,7 @@
 __all__ = ['SIDES', 'KINDS', 'IdTable', 'id_tables', 'check_tables', 'Part', 'Score', 'Head', 'add_features', 'Kind', 'register',
            'describe', 'make', 'described_rows']
 
-# %% ../../nbs/models/01_parts.ipynb #7eefe19f
+# %% ../../nbs/models/01_parts.ipynb #1832c457
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ import torch
 from fastai.torch_core import Module
 from torch import nn
 
-from .tables import FeatureEmbedding, shared_table, unknown_rows, with_layers
+from .tables import FeatureEmbedding, own_table, shared_table, unknown_rows, with_layers
 
-# %% ../../nbs/models/01_parts.ipynb #71f54897
+# %% ../../nbs/models/01_parts.ipynb #501eeac0
 class IdTable(NamedTuple):
     "A layer with a row for each user or each item."
     name: str # Of the layer, such as 'score.user_factors'
@@ -26,7 +26,7 @@ class IdTable(NamedTuple):
     @property
     def own(self):
         "The embedding with the ids' own vectors, without features."
-        return self.layer.own if isinstance(self.layer, FeatureEmbedding) else self.layer
+        return own_table(self.layer)
 
 # %% ../../nbs/models/01_parts.ipynb #5dfc3e48
 SIDES = dict(user=0, item=1)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DotProduct', 'Network', 'InformedDotProduct']
 
-# %% ../../nbs/models/03_scores.ipynb #cf900d89
+# %% ../../nbs/models/03_scores.ipynb #7c0187a9
 import torch
 from fastai.layers import Embedding
 from fastcore.basics import patch
@@ -13,7 +13,7 @@ from torch import nn
 
 from .parts import Score, register
 from .sets import SetEmbedding
-from .tables import shared_table, unknown_rows, with_layers, with_own
+from .tables import own_table, shared_table, unknown_rows, with_layers, with_own
 
 # %% ../../nbs/models/03_scores.ipynb #38430781
 @register
@@ -182,13 +182,12 @@ def from_config(cls:InformedDotProduct,
     "Makes the score that `config` describes, with a pair that stands for those to come."
     return cls(dot, torch.zeros(1, 2, dtype=torch.int64) if sets else None, n_cont, dropout, of_items)
 
-# %% ../../nbs/models/03_scores.ipynb #ebc96ed6
+# %% ../../nbs/models/03_scores.ipynb #d2574822
 @patch
 def unrated(self:InformedDotProduct) -> DotProduct: # It has factors of its own
     "Returns a dot product with the same scores for unrated pairs, without a context."
     def summed(table, sets):
-        own = getattr(table, 'own', table).weight.detach()
-        return with_own(table, own + (0 if sets is None else sets.sums()))
+        return with_own(table, own_table(table).weight.detach() + (0 if sets is None else sets.sums()))
     return with_layers(self.dot, dict(user_factors=summed(self.dot.user_factors, self.items_of_user),
                                       item_factors=summed(self.dot.item_factors, self.users_of_item)))
 
