@@ -921,6 +921,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                      'movielens_ce/models/tables.py'),
                                             'movielens_ce.models.tables.FeatureEmbedding.weight': ( 'models/tables.html#featureembedding.weight',
                                                                                                     'movielens_ce/models/tables.py'),
+                                            'movielens_ce.models.tables.own_table': ( 'models/tables.html#own_table',
+                                                                                      'movielens_ce/models/tables.py'),
                                             'movielens_ce.models.tables.shared_table': ( 'models/tables.html#shared_table',
                                                                                          'movielens_ce/models/tables.py'),
                                             'movielens_ce.models.tables.unknown_rows': ( 'models/tables.html#unknown_rows',

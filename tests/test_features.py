@@ -66,9 +66,9 @@ def test_every_row_and_value_gets_gradients(built):
     x, *_, y = dls.one_batch()
     model.train()
     LOSSES[dls.target](model(x), y).backward()
-    found = {n: p.grad for n, p in model.named_parameters() if n.endswith('.values')}
-    assert {n.split('.')[-2] for n in found} >= {'user_factors', 'item_factors'}
-    assert all(g is not None and g.abs().sum() > 0 for g in found.values())
+    grads = {n: p.grad for n, p in model.named_parameters() if n.endswith('.values')}
+    assert {n.split('.')[-2] for n in grads} >= {'user_factors', 'item_factors'}
+    assert all(g is not None and g.abs().sum() > 0 for g in grads.values())
 
 
 @every_entry
@@ -102,12 +102,12 @@ def test_fitting_the_unknown_changes_no_known_pair(built):
 @pytest.mark.slow(3)
 @pytest.mark.parametrize('name', ['dot', 'dot_ordinal', 'nn', 'ordinal_ids'])
 def test_ids_without_ratings_are_predicted_better_when_something_is_known_of_them(name, town):
-    entry, found = replace(MODELS[name], n_epoch=12, bs=32, n_members=1), {}
+    entry, errors = replace(MODELS[name], n_epoch=12, bs=32, n_members=1), {}
     for told in (False, True):
         fitted, = train(entry, *town[:2], scale=STARS, **town[2] if told else {})
         pred = predict(fitted.model, fitted.dls.valid, 1. if entry.target == 'rating' else None)
-        found[told] = rmse(pred.point(), pred.y)
-    assert found[True] < found[False] - .1, found
+        errors[told] = rmse(pred.point(), pred.y)
+    assert errors[True] < errors[False] - .1, errors
 
 
 def test_members_of_a_stack_are_what_they_are_alone(town):

@@ -13,8 +13,8 @@ from movielens_ce.training.loop import fit_one_cycle
 from movielens_ce.use.foldin import fold_in, new_user_dls
 from movielens_ce.use.recommend import top_n
 from movielens_ce.compare.entries import MODELS
-from movielens_ce.models.models import Ensemble
-from movielens_ce.models.models import DotProductBias
+from movielens_ce.training.losses import LOSSES
+from movielens_ce.training.loop import fit_one_cycle
 
 OURS = [m for m, e in MODELS.items() if e.trainer == 'loop']
 every_model = pytest.mark.parametrize('name', OURS)
@@ -62,6 +62,20 @@ def test_a_new_user_is_folded_in_and_nothing_else_changes(name, made_up):
     # its random line of logits learns next to nothing
     if name != 'book_dot_ce': assert means['disliked'] < means['liked']
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+
+
+@pytest.mark.parametrize('name', [m for m in OURS if MODELS[m].loss_func])
+def test_a_new_user_is_found_with_the_loss_of_the_model(name, made_up):
+    model, dls = trained(name, made_up)
+    rated, own = {i: 5. for i in list(dls.classes['item'][1:])[:12]}, MODELS[name].loss_func
+    losses = []
+    for loss_func in (own, None):
+        new, new_dls = fold_in(model, dls, rated, loss_func=loss_func)
+        with torch.no_grad(): losses.append((own(new(new_dls.train_ds.x_cat), new_dls.train_ds.y)).item())
+    assert losses[0] != losses[1]
+    same = fold_in(model, dls, rated, loss_func=LOSSES['class'])[0]
+    standard = fold_in(model, dls, rated)[0]
+    assert torch.equal(same.score.user_factors.weight, standard.score.user_factors.weight)
 
 
 @every_model

@@ -128,11 +128,11 @@ def test_cuda_reaches_the_same_loss(name, made_up):
     assert abs(losses[0] - losses[1]) < .02
 
 
-def hidden_loss(model, dls):
+def hidden_loss(model, dls, loss_func=None):
     "The loss on every training row with its user hidden, with its item hidden, and with both hidden, row by row."
     def loss(*columns):
-        x, y = (lambda ds: (ds.x_cat, ds.y))(dls.train_ds.hide(*columns))
-        return LOSSES[dls.target](model.eval()(x), y)
+        hidden = dls.train_ds.hide(*columns)
+        return (loss_func or LOSSES[dls.target])(model.eval()(hidden.x_cat), hidden.y)
     return loss(0) + loss(1) + loss(0, 1)
 
 
@@ -160,6 +160,31 @@ def test_the_unknown_rows_are_fitted_and_nothing_else_changes(name, made_up):
     steep, flat = (slopes_of_row_0(m, dls) for m in (without, with_rows))
     # no other row 0 nearby has a smaller loss
     assert flat < .01 < .03 < steep
+
+
+@pytest.mark.parametrize('name', [m for m in OURS if MODELS[m].loss_func])
+def test_a_model_with_its_own_loss_has_unknown_rows_for_this_loss(name, made_up):
+    dls, own = loaders(made_up, name), MODELS[name].loss_func
+    by_its_loss, by_standard = build(name, dls, 0), build(name, dls, 0)
+    train = partial(fit_one_cycle, dls=dls, n_epoch=2, lr_max=1e-2, loss_func=own, seed=0, progress=False)
+    train(by_its_loss)
+    train(by_standard, unknown=False)
+    fit_unknown(by_standard, dls)
+    known = torch.cartesian_prod(torch.arange(1, 5), torch.arange(1, 5))
+    assert torch.equal(by_its_loss(known), by_standard(known))
+    with torch.no_grad():
+        assert hidden_loss(by_its_loss, dls, own) < hidden_loss(by_standard, dls, own)
+        assert hidden_loss(by_its_loss, dls) > hidden_loss(by_standard, dls)
+
+
+def test_a_stack_fits_the_unknown_rows_for_the_loss_of_its_members(made_up):
+    dls, own = loaders(made_up, 'dot_rps'), MODELS['dot_rps'].loss_func
+    alone, stack = ([build('dot_rps', dls, s) for s in range(2)] for _ in range(2))
+    settings = dict(n_epoch=2, lr_max=1e-2, loss_func=own, progress=False)
+    for s, m in enumerate(alone): fit_one_cycle(m, dls, seed=s, **settings)
+    fit_stack(stack, [dls]*2, seeds=range(2), **settings)
+    for a, b in zip(alone, stack):
+        with torch.no_grad(): assert abs(hidden_loss(a, dls, own) - hidden_loss(b, dls, own)) < 1e-4
 
 
 def test_frozen_rows_stay(made_up):

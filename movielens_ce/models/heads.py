@@ -143,19 +143,20 @@ def forward(self:CumulativeLogit,
     between = up[:, 1:] + down[:, :-1] + torch.log(-torch.expm1(-gaps))
     return torch.cat([up[:, :1], between, down[:, -1:]], dim=1)
 
-# %% ../../nbs/models/04_heads.ipynb #73522d58
+# %% ../../nbs/models/04_heads.ipynb #61db00e3
 @patch
 def expected(self:CumulativeLogit,
     scores:torch.Tensor, # `[n, 1]`
     values:torch.Tensor, # A number for each level, `[K]`, such as the levels themselves
     x_cat:torch.Tensor=None, # User and item rows, int64 `[n, 2]`; needed if users or items move the cuts
 ) -> torch.Tensor: # `[n]`
-    "Returns the expected value of `values`, without computing the level probabilities: $v_K - \\sum_{k<K}(v_{k+1}-v_k)P(y\\le k)$."
+    """Returns the expected value of `values`, without computing the level probabilities:
+    $v_K - \\sum_{k<K}(v_{k+1}-v_k)P(y\\le k)$."""
     first, gaps = self.cuts(x_cat, len(scores))
     below = torch.sigmoid(torch.cat([first, first + gaps.cumsum(1)], dim=1) - scores)
     return values[-1] - below @ values.diff()
 
-# %% ../../nbs/models/04_heads.ipynb #1f635f42
+# %% ../../nbs/models/04_heads.ipynb #3bc8cb52
 @patch
 def config(self:CumulativeLogit) -> dict: # Numbers of levels and rows
     "Returns the arguments of `from_config`."
@@ -163,7 +164,11 @@ def config(self:CumulativeLogit) -> dict: # Numbers of levels and rows
     return dict(n_classes=self.base.bias.shape[-1] + 1, n_users=0, n_items=0) | rows
 
 @patch(cls_method=True)
-def from_config(cls:CumulativeLogit, n_classes, n_users, n_items):
+def from_config(cls:CumulativeLogit,
+    n_classes:int, # Number of rating levels
+    n_users:int, # Rows of the user table; 0 for none
+    n_items:int, # Rows of the item table; 0 for none
+) -> CumulativeLogit: # Its weights are new
     "Makes the head that `config` describes, with cuts for equal shares."
     return cls(np.full(n_classes, 1/n_classes), n_users, n_items)
 

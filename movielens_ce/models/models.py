@@ -19,12 +19,13 @@ from .heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine, level_sh
 from .parts import Head, Part, Score, add_features, check_tables, register
 from .scores import DotProduct, InformedDotProduct, Network
 
-# %% ../../nbs/models/05_models.ipynb #f3bfa6a7
+# %% ../../nbs/models/05_models.ipynb #456e10d6
 def _check_pair(score, head):
     "Raises `ValueError` for parts that do not make a model."
     for part, base in ((score, Score), (head, Head)):
         if not isinstance(part, base):
-            raise ValueError(f'{type(part).__name__} is no {base.__name__}: derive it from models.parts.{base.__name__}')
+            name = base.__name__
+            raise ValueError(f'{type(part).__name__} is no {name}: derive it from models.parts.{name}')
         check_tables(part)
     if head.target not in ('rating', 'class'):
         raise ValueError(f"the target of {type(head).__name__} must be 'rating' or 'class', not {head.target!r}")
@@ -75,14 +76,17 @@ def with_users(self:RatingModel,
     "The same model for `n` other users, each with the row of the unknown user."
     return RatingModel(self.score.with_users(n, pairs), self.head.with_users(n))
 
-# %% ../../nbs/models/05_models.ipynb #f79c714f
+# %% ../../nbs/models/05_models.ipynb #88b0248d
 @patch
 def config(self:RatingModel) -> dict: # The two parts
     "Returns the arguments of `from_config`."
     return dict(score=self.score, head=self.head)
 
 @patch(cls_method=True)
-def from_config(cls:RatingModel, score, head):
+def from_config(cls:RatingModel,
+    score:Score, # The score
+    head:Head, # The head
+) -> RatingModel: # Of the class that is asked
     "Makes a model of this class from its parts."
     model = cls.__new__(cls)
     nn.Module.__init__(model)
@@ -300,7 +304,7 @@ def members_of(
     "The models that are averaged."
     return list(model.models) if isinstance(model, Ensemble) else [model]
 
-# %% ../../nbs/models/05_models.ipynb #f4af7f39
+# %% ../../nbs/models/05_models.ipynb #67431379
 def _dot_bias_config(model):
     "Describes fastai's dot product by its sizes."
     n_users, n_factors = model.u_weight.weight.shape
@@ -312,7 +316,8 @@ def _nn_config(model):
     (n_users, user_len), (n_items, item_len) = (e.weight.shape for e in model.embeds)
     sizes, last = [m.out_features for m in model.layers.modules() if isinstance(m, nn.Linear)], model.layers[-1]
     y_range = [float(last.low), float(last.high)] if isinstance(last, SigmoidRange) else None
-    return dict(n_users=n_users, user_len=user_len, n_items=n_items, item_len=item_len, layers=sizes[:-1], y_range=y_range)
+    return dict(n_users=n_users, user_len=user_len, n_items=n_items, item_len=item_len, layers=sizes[:-1],
+                y_range=y_range)
 
 def _nn_of(n_users, user_len, n_items, item_len, layers, y_range):
     return EmbeddingNN([(n_users, user_len), (n_items, item_len)], layers, y_range=y_range)

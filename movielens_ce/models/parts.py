@@ -6,7 +6,7 @@
 __all__ = ['SIDES', 'KINDS', 'IdTable', 'id_tables', 'check_tables', 'Part', 'Score', 'Head', 'add_features', 'Kind', 'register',
            'describe', 'make', 'described_rows']
 
-# %% ../../nbs/models/01_parts.ipynb #7eefe19f
+# %% ../../nbs/models/01_parts.ipynb #1832c457
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ import torch
 from fastai.torch_core import Module
 from torch import nn
 
-from .tables import FeatureEmbedding, shared_table, unknown_rows, with_layers
+from .tables import FeatureEmbedding, own_table, shared_table, unknown_rows, with_layers
 
-# %% ../../nbs/models/01_parts.ipynb #71f54897
+# %% ../../nbs/models/01_parts.ipynb #501eeac0
 class IdTable(NamedTuple):
     "A layer with a row for each user or each item."
     name: str # Of the layer, such as 'score.user_factors'
@@ -26,7 +26,7 @@ class IdTable(NamedTuple):
     @property
     def own(self):
         "The embedding with the ids' own vectors, without features."
-        return self.layer.own if isinstance(self.layer, FeatureEmbedding) else self.layer
+        return own_table(self.layer)
 
 # %% ../../nbs/models/01_parts.ipynb #5dfc3e48
 SIDES = dict(user=0, item=1)
@@ -37,15 +37,15 @@ def id_tables(
     "The tables that a part declares."
     return [IdTable(name, SIDES[side], part.get_submodule(name)) for name, side in part.tables.items() if side]
 
-# %% ../../nbs/models/01_parts.ipynb #924b754d
+# %% ../../nbs/models/01_parts.ipynb #8bf0a8fd
 def check_tables(
     part:nn.Module, # A score or a head
 ):
     "Raises `ValueError` for an embedding of `part` that is not in its `tables`."
     for name, layer in part.named_modules():
         if isinstance(layer, nn.Embedding) and not any(f'{name}.'.startswith(f'{t}.') for t in part.tables):
-            raise ValueError(f'{type(part).__name__} has an embedding {name}, but its tables do not say what the rows are: '
-                             f"add {name}='user', 'item' or None to tables")
+            raise ValueError(f'{type(part).__name__} has an embedding {name}, but its tables do not say '
+                             f"what the rows are: add {name}='user', 'item' or None to tables")
 
 # %% ../../nbs/models/01_parts.ipynb #a6d1dcf2
 class Part(Module):
@@ -151,26 +151,29 @@ def _with_blank_features(part, features):
         part.set_submodule(name, FeatureEmbedding.blank(part.get_submodule(name), **features[part.tables[name]]))
     return part
 
-# %% ../../nbs/models/01_parts.ipynb #d560c3ec
+# %% ../../nbs/models/01_parts.ipynb #f1a64e19
 def describe(
     part, # A score, a head or a model; nested values of a `config` are described in the same way
     classes:Iterable=(), # Classes of the caller's own that may occur in it
 ) -> dict: # In JSON types
-    "Describes a part by the name of its class and its `config`. Raises `ValueError` for a class that is not registered."
+    """Describes a part by the name of its class and its `config`.
+    Raises `ValueError` for a class that is not registered."""
     if isinstance(part, (list, tuple)): return [describe(o, classes) for o in part]
     if not isinstance(part, nn.Module): return part
     name, kinds = type(part).__name__, KINDS | {c.__name__: _kind(c) for c in classes}
     if name not in kinds or kinds[name].cls is not type(part):
         raise ValueError(f'{name} cannot be saved: save_model supports the scores, heads and models of movielens_ce, '
-                         "and fastai's EmbeddingDotBias and EmbeddingNN; save the weights of your own model with torch.save")
-    config, features = kinds[name].config(part), _features_of(part)
-    return dict(type=name) | {k: describe(v, classes) for k, v in config.items()} | (dict(features=features) if features else {})
+                         "and fastai's EmbeddingDotBias and EmbeddingNN; "
+                         'save the weights of your own model with torch.save')
+    config = {k: describe(v, classes) for k, v in kinds[name].config(part).items()}
+    features = _features_of(part)
+    return dict(type=name) | config | (dict(features=features) if features else {})
 
-# %% ../../nbs/models/01_parts.ipynb #a23c192d
+# %% ../../nbs/models/01_parts.ipynb #c2be6e0d
 def make(
     description, # From `describe`
     classes:Iterable=(), # Classes of the caller's own that may occur in it
-): # The part, with new weights; anything that is no description stays as it is
+) -> Part: # With new weights; anything that is no description stays as it is
     "Makes a part from its description. Raises `KeyError` for a class that is not registered."
     if isinstance(description, list): return [make(o, classes) for o in description]
     if not isinstance(description, dict) or 'type' not in description: return description

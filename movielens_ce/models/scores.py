@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DotProduct', 'Network', 'InformedDotProduct']
 
-# %% ../../nbs/models/03_scores.ipynb #cf900d89
+# %% ../../nbs/models/03_scores.ipynb #7c0187a9
 import torch
 from fastai.layers import Embedding
 from fastcore.basics import patch
@@ -13,7 +13,7 @@ from torch import nn
 
 from .parts import Score, register
 from .sets import SetEmbedding
-from .tables import shared_table, unknown_rows, with_layers, with_own
+from .tables import own_table, shared_table, unknown_rows, with_layers, with_own
 
 # %% ../../nbs/models/03_scores.ipynb #38430781
 @register
@@ -70,7 +70,7 @@ def with_users(self:DotProduct,
     return self.of_tables(unknown_rows(self.user_factors, n), self.item_factors.weight,
                           unknown_rows(self.user_bias, n), self.item_bias.weight)
 
-# %% ../../nbs/models/03_scores.ipynb #0ccef697
+# %% ../../nbs/models/03_scores.ipynb #e5f9c1d8
 @register
 class Network(Score):
     "One hidden layer on the concatenated user and item embeddings (Howard and Gugger, 2020, chapter 8)."
@@ -100,7 +100,14 @@ class Network(Score):
                     n_act=self.layers[0].out_features, n_scores=self.n_scores)
 
     @classmethod
-    def from_config(cls, n_users, user_len, n_items, item_len, n_act, n_scores):
+    def from_config(cls,
+        n_users:int, # Rows of the user embedding
+        user_len:int, # Length of its vectors
+        n_items:int, # Rows of the item embedding
+        item_len:int, # Length of its vectors
+        n_act:int, # Width of the hidden layer
+        n_scores:int, # Number of scores for each pair
+    ) -> 'Network': # Its weights are new
         "Makes the network that `config` describes."
         return cls((n_users, user_len), (n_items, item_len), n_act, n_scores)
 
@@ -157,24 +164,30 @@ def forward(self:InformedDotProduct,
     s = self.dropout(p*q).sum(dim=1, keepdim=True) + self.dot.user_bias(users) + self.dot.item_bias(items)
     return s + self.context(x_cont) if self.n_cont and x_cont is not None and x_cont.shape[1] else s
 
-# %% ../../nbs/models/03_scores.ipynb #d5cbbcb8
+# %% ../../nbs/models/03_scores.ipynb #ed7c07f6
 @patch
 def config(self:InformedDotProduct) -> dict: # With the dot product as a part
     "Returns the arguments of `from_config`."
-    return dict(dot=self.dot, sets=self.has_sets, of_items=self.users_of_item is not None, n_cont=self.n_cont, dropout=self.dropout.p)
+    return dict(dot=self.dot, sets=self.has_sets, of_items=self.users_of_item is not None, n_cont=self.n_cont,
+                dropout=self.dropout.p)
 
 @patch(cls_method=True)
-def from_config(cls:InformedDotProduct, dot, sets, of_items, n_cont, dropout):
+def from_config(cls:InformedDotProduct,
+    dot:DotProduct, # Factors and biases
+    sets:bool, # Whether there are sets
+    of_items:bool, # Whether each item also has a set
+    n_cont:int, # Number of context values
+    dropout:float, # Share of the product's terms that training leaves out
+) -> InformedDotProduct: # Its weights are new
     "Makes the score that `config` describes, with a pair that stands for those to come."
     return cls(dot, torch.zeros(1, 2, dtype=torch.int64) if sets else None, n_cont, dropout, of_items)
 
-# %% ../../nbs/models/03_scores.ipynb #ebc96ed6
+# %% ../../nbs/models/03_scores.ipynb #d2574822
 @patch
 def unrated(self:InformedDotProduct) -> DotProduct: # It has factors of its own
     "Returns a dot product with the same scores for unrated pairs, without a context."
     def summed(table, sets):
-        own = getattr(table, 'own', table).weight.detach()
-        return with_own(table, own + (0 if sets is None else sets.sums()))
+        return with_own(table, own_table(table).weight.detach() + (0 if sets is None else sets.sums()))
     return with_layers(self.dot, dict(user_factors=summed(self.dot.user_factors, self.items_of_user),
                                       item_factors=summed(self.dot.item_factors, self.users_of_item)))
 

@@ -13,11 +13,12 @@ from fastai.torch_core import Module
 from fastcore.basics import patch
 from torch import nn
 
-# %% ../../nbs/models/02_sets.ipynb #338b542d
+# %% ../../nbs/models/02_sets.ipynb #aba1e071
 def _bag_sums(rows, ends, x, width=64):
     """Sums the rows of `x` in each bag. Bag `i` contains the rows `rows[ends[i]:ends[i + 1]]`.
     It takes `width` columns at a time, so that they stay in the processor's cache."""
-    parts = [F.embedding_bag(rows, part.contiguous(), ends, mode='sum', include_last_offset=True) for part in x.split(width, dim=1)]
+    parts = [F.embedding_bag(rows, part.contiguous(), ends, mode='sum', include_last_offset=True)
+             for part in x.split(width, dim=1)]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 def _beside(x):
@@ -70,7 +71,7 @@ class SetEmbedding(Module):
         if (key := state.get(f'{prefix}key')) is not None: self.key = self.key.new_empty(key.shape)
         super()._load_from_state_dict(state, prefix, *args)
 
-# %% ../../nbs/models/02_sets.ipynb #f0173a06
+# %% ../../nbs/models/02_sets.ipynb #3811a49e
 @patch
 def has(self:SetEmbedding,
     owner:torch.Tensor, # Owners, int64 `[n]`
@@ -83,7 +84,7 @@ def has(self:SetEmbedding,
 
 @patch
 def _bags(self:SetEmbedding):
-    "Returns the members of each owner and the owners of each member, as `_bag_sums` takes them. They are cached for the device."
+    "The members of each owner and the owners of each member, as `_bag_sums` takes them; cached for the device."
     if self._cached is None or self._cached[0][0].device != self.key.device:
         owner, member = self.key//self.shape[1], self.key % self.shape[1]
         def bags(rows, of, n): return rows.int(), F.pad(torch.bincount(of, minlength=n).cumsum(0), (1, 0)).int()

@@ -5,11 +5,13 @@
 # %% auto #0
 __all__ = ['Trainee', 'train_one_cycle', 'fit_one_cycle']
 
-# %% ../../nbs/training/03_loop.ipynb #64bf00c3
+# %% ../../nbs/training/03_loop.ipynb #b657a41c
 import time
+from collections.abc import Iterable
 
 import pandas as pd
 import torch
+from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
 from torch import nn
 
@@ -18,24 +20,24 @@ from .losses import LOSSES
 from .newcomers import fit_unknown
 from .optimizer import FusedAdamW, lr_and_momentum, weight_decays
 
-# %% ../../nbs/training/03_loop.ipynb #94dcecb2
+# %% ../../nbs/training/03_loop.ipynb #8515a1e3
 def _check_match(model, dls, loss_func):
     "Raises `ValueError` for loaders that cannot train `model`."
     target, predicts = getattr(dls, 'target', None), getattr(model, 'target', None)
     if target is None and loss_func is None:
-        raise ValueError('these loaders are not of rating_dls, so it is not known whether their targets are ratings or classes: '
-                         'make them with rating_dls, or train with a Learner, or pass loss_func=')
+        raise ValueError('these loaders are not of rating_dls, so it is not known whether their targets are ratings '
+                         'or classes: make them with rating_dls, or train with a Learner, or pass loss_func=')
     if loss_func is None and predicts is not None and predicts != target:
         raise ValueError(f"{type(model).__name__} predicts a {predicts}, but the loaders' targets are for a {target}: "
                          f'make them with rating_dls(..., target={predicts!r})')
 
-# %% ../../nbs/training/03_loop.ipynb #bc96c067
+# %% ../../nbs/training/03_loop.ipynb #7b8d5e3a
 class Trainee:
     "A model with its loaders, its loss and its weight decay, as the loop asks for them."
     def __init__(self,
         model:nn.Module, # Trained in place
         dls, # `DataLoaders` from `rating_dls`
-        loss_func=None, # `(output, target) -> scalar`; None: `mse` or `cross_entropy`, depending on the targets of `dls`
+        loss_func=None, # `(output, target) -> scalar`; None: `mse` or `cross_entropy`, depending on the targets
         wd:float=0.01, # Weight decay, see `weight_decays`
         wd_of:dict=None, # Different weight decay for parts of the model
     ):
@@ -44,28 +46,33 @@ class Trainee:
         decays = weight_decays(model, wd, wd_of)
         self.params, self.wds = zip(*((p, decays[n]) for n, p in model.named_parameters() if p.requires_grad))
 
-    def batches(self):
+    def batches(self) -> Iterable: # Tuples of tensors
         "The batches of an epoch."
         return self.dls.train
-    def losses(self, b):
-        "The loss of a batch; of a stack, the loss of each member."
+    def losses(self,
+        b:tuple, # A batch, the target last
+    ) -> torch.Tensor: # A scalar; of a stack, one number for each member
+        "The loss of a batch."
         return self.loss_func(self.model(*b[:-1]), b[-1])
     def finish(self):
         "Leaves the model ready to predict."
         self.model.eval()
 
-    def fit_unknown(self):
-        "Fits the rows of unknown ids, if the model is one of this package and the loaders are those of `rating_dls`."
-        if all(isinstance(m, RatingModel) for m in members_of(self.model)) and hasattr(self.dls, 'target'):
-            fit_unknown(self.model, self.dls, loss_func=self.loss_func)
+# %% ../../nbs/training/03_loop.ipynb #2550f687
+@patch
+def fit_unknown(self:Trainee):
+    "Fits the rows of unknown ids, if the model is one of this package and the loaders are those of `rating_dls`."
+    if all(isinstance(m, RatingModel) for m in members_of(self.model)) and hasattr(self.dls, 'target'):
+        fit_unknown(self.model, self.dls, loss_func=self.loss_func)
 
-    def valid_losses(self) -> list: # One number; of a stack, one for each member
-        "The mean loss on the validation rows."
-        self.model.eval()
-        with torch.no_grad(): losses = [(self.losses(b), len(b[-1])) for b in self.dls.valid]
-        return [float(sum(l*n for l, n in losses)/sum(n for _, n in losses))]
+@patch
+def valid_losses(self:Trainee) -> list: # One number; of a stack, one for each member
+    "The mean loss on the validation rows."
+    self.model.eval()
+    with torch.no_grad(): losses = [(self.losses(b), len(b[-1])) for b in self.dls.valid]
+    return [float(sum(l*n for l, n in losses)/sum(n for _, n in losses))]
 
-# %% ../../nbs/training/03_loop.ipynb #86ee521b
+# %% ../../nbs/training/03_loop.ipynb #1eda7bb1
 def _check_finite(losses, n_before):
     "Raises `FloatingPointError` with the number of the first step whose loss is not finite."
     bad = ~torch.isfinite(losses).all(dim=1)
@@ -80,8 +87,9 @@ def _smooth(losses, avg, beta=0.98):
     for l in losses.double().numpy(): avg = beta*avg + (1 - beta)*l
     return avg
 
+# %% ../../nbs/training/03_loop.ipynb #03cfc5b4
 def _epoch(trainee, opt, pct, n_steps, lr_max, bar):
-    "Takes the steps of an epoch. Returns the losses, `[n_iter, n_members]`. `pct` is the share of training that is done."
+    "Takes the steps of an epoch, from the share `pct` of training. Returns the losses, `[n_iter, n_members]`."
     trainee.model.train()
     losses = []
     for b in trainee.batches():
@@ -136,7 +144,7 @@ def train_one_cycle(
     history.iloc[-len(last):, 3] = last
     return history
 
-# %% ../../nbs/training/03_loop.ipynb #2ae0bfc6
+# %% ../../nbs/training/03_loop.ipynb #e5620079
 def fit_one_cycle(
     model:nn.Module, # Trained in place and left on the device of `dls`
     dls, # `DataLoaders` from `rating_dls`
@@ -159,4 +167,5 @@ def fit_one_cycle(
     Raises `FloatingPointError` with the step's number if a loss is not finite.
     After an interruption the model still works, with the weights that it had reached."""
     trainee = Trainee(model, dls, loss_func, wd, wd_of)
-    return train_one_cycle(trainee, n_epoch, lr_max, seed, eps, unknown=unknown, progress=progress).drop(columns='member')
+    history = train_one_cycle(trainee, n_epoch, lr_max, seed, eps, unknown=unknown, progress=progress)
+    return history.drop(columns='member')

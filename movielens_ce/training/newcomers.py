@@ -17,13 +17,13 @@ from ..models.parts import id_tables
 from .losses import LOSSES
 from .optimizer import lbfgs
 
-# %% ../../nbs/training/02_newcomers.ipynb #51aa7abc
+# %% ../../nbs/training/02_newcomers.ipynb #fd92e6de
 def _targets(ds):
     "The targets as numbers that have a mean, float32: ratings `[n, 1]`, or classes as `[n, K]` with a 1 for the class."
     return (F.one_hot(ds.y.flatten(), ds.scale.n_classes) if ds.target == 'class' else ds.y).float()
 
 def _hidden(ds, column):
-    "The training rows with the ids of `column` hidden, one for each other id: (`x_cat`, mean targets, shares of the rows)."
+    "The rows with the ids of `column` hidden, one for each other id: (`x_cat`, mean targets, shares of the rows)."
     x, y = ds.x_cat[:, 1 - column].cpu(), _targets(ds).cpu()
     counts = torch.bincount(x)
     sums = y.new_zeros(len(counts), y.shape[1]).index_add_(0, x, y)
@@ -31,13 +31,15 @@ def _hidden(ds, column):
     pairs = torch.cat([torch.zeros_like(rows), rows], dim=1)
     return pairs.flip(1) if column else pairs, sums[rows[:, 0]]/counts[rows], counts[rows]/len(x)
 
+# %% ../../nbs/training/02_newcomers.ipynb #baa797cd
 def _hidden_rows(ds):
     "The training rows with users hidden, with items hidden, and with both hidden: (`x_cat`, mean targets, shares)."
     no_user, no_item = _hidden(ds, 0), _hidden(ds, 1)
-    neither = torch.zeros(1, 2, dtype=torch.int64), (no_user[1]*no_user[2]).sum(0, keepdim=True), no_user[2].sum(0, keepdim=True)
+    _, means, shares = no_user
+    neither = torch.zeros(1, 2, dtype=torch.int64), (means*shares).sum(0, keepdim=True), shares.sum(0, keepdim=True)
     return tuple(torch.cat(t) for t in zip(no_user, no_item, neither))
 
-# %% ../../nbs/training/02_newcomers.ipynb #1b25edd2
+# %% ../../nbs/training/02_newcomers.ipynb #19627035
 _ROW_LOSSES = {'rating': lambda out, mean: (out - mean)**2, 'class': lambda out, shares: -shares*out.log_softmax(1)}
 
 def _some_rows(ds, targets, device, at_most=100_000):
@@ -45,6 +47,7 @@ def _some_rows(ds, targets, device, at_most=100_000):
     rows = torch.linspace(0, len(ds) - 1, min(len(ds), at_most)).long()
     return tuple(t[rows.to(t.device)].to(device) for t in (ds.x_cat, targets))
 
+# %% ../../nbs/training/02_newcomers.ipynb #6b08a263
 def _loss_on_hidden(ds, loss_func, device):
     "Pairs with hidden ids, and the loss as a function of what a model says for them."
     if loss_func is None:
@@ -52,8 +55,10 @@ def _loss_on_hidden(ds, loss_func, device):
         return x, lambda out: (shares*_ROW_LOSSES[ds.target](out, means)).sum()
     x, y = _some_rows(ds, ds.y, device)
     no_user, no_item = (x*torch.tensor(keep, device=device) for keep in ([0, 1], [1, 0]))
-    return torch.cat([no_user, no_item, torch.zeros_like(x)]), lambda out: sum(loss_func(part, y) for part in out.chunk(3))
+    pairs = torch.cat([no_user, no_item, torch.zeros_like(x)])
+    return pairs, lambda out: sum(loss_func(part, y) for part in out.chunk(3))
 
+# %% ../../nbs/training/02_newcomers.ipynb #d1acc7f4
 def _loss_on_rows(ds, loss_func, device):
     "Training pairs, and the loss as a function of what a model says for them."
     if loss_func is None:
@@ -62,7 +67,7 @@ def _loss_on_rows(ds, loss_func, device):
     x, y = _some_rows(ds, ds.y, device)
     return x, lambda out: loss_func(out, y)
 
-# %% ../../nbs/training/02_newcomers.ipynb #45d0101d
+# %% ../../nbs/training/02_newcomers.ipynb #1ae5b50f
 class _FreeRow(nn.Module):
     """Stands for a table when the loss depends on one unknown row: that of the hidden ids.
     The rows of all other ids are looked up once."""
@@ -72,6 +77,7 @@ class _FreeRow(nn.Module):
         self.known = table(rows) - self.hidden*own(rows)
     def forward(self, rows): return torch.addmm(self.known, self.hidden, self.row)
 
+# %% ../../nbs/training/02_newcomers.ipynb #02453314
 @torch.no_grad()
 def _freed(plain, names, x, hidden, start):
     """A copy of `plain` for the pairs `x`, and name -> `_FreeRow` for the tables `names` that have hidden ids.
@@ -83,6 +89,7 @@ def _freed(plain, names, x, hidden, start):
             plain.set_submodule(t.name, free[t.name])
     return plain, free
 
+# %% ../../nbs/training/02_newcomers.ipynb #542c5054
 def _likeliest(free, loss, n_steps):
     "Returns the rows of `free`, name -> row, that minimise `loss()`."
     sizes = [t.row.numel() for t in free.values()]
@@ -92,13 +99,14 @@ def _likeliest(free, loss, n_steps):
     best = lbfgs(value, torch.cat([t.row[0] for t in free.values()]), n_steps)
     return dict(zip(free, best.split(sizes)))
 
-# %% ../../nbs/training/02_newcomers.ipynb #99cfedb6
+# %% ../../nbs/training/02_newcomers.ipynb #11f0d2bb
 def _fit_row_0(own, plain, dls, n_steps, loss_func):
     "Fits the rows of the unknown user and of the unknown item."
     x, loss = _loss_on_hidden(dls.train_ds, loss_func, dls.device or 'cpu')
     plain, free = _freed(plain, own, x, x == 0, [slice(1, None)]*2)
     for name, row in _likeliest(free, lambda: loss(plain(x)), n_steps).items(): own[name].weight.data[0] = row
 
+# %% ../../nbs/training/02_newcomers.ipynb #4cf3adc0
 def _fit_untrained(own, plain, dls, column, n_steps, loss_func):
     """Fits one own vector for all ids of `column` that have features but no training rating.
     Ids with neither get a copy of row 0."""
@@ -113,12 +121,12 @@ def _fit_untrained(own, plain, dls, column, n_steps, loss_func):
         table = own[name].weight.data
         table[~trained & described], table[~trained & ~described] = row.to(table), table[0].clone()
 
-# %% ../../nbs/training/02_newcomers.ipynb #fd14aa94
+# %% ../../nbs/training/02_newcomers.ipynb #28b7226b
 def fit_unknown(
     model, # A trained `RatingModel`, or a trained `Ensemble` of them; changed in place
     dls, # The loaders from `rating_dls` that the model was trained on
     n_steps:int=20, # Maximum number of L-BFGS steps
-    loss_func=None, # The loss that it was trained with, `(output, target) -> scalar`; None: the standard one of the targets
+    loss_func=None, # The loss that it was trained with, `(output, target) -> scalar`; None: the standard one
 ):
     """Fits the rows of the unknown user and of the unknown item to training rows with hidden ids.
     The fitted rows minimise the loss on these rows, without context.

@@ -37,7 +37,7 @@ def lr_and_momentum(
     "Learning rate and momentum of fastai's one cycle."
     return one_cycle(pct, lr_max/25, lr_max, lr_max/1e5), one_cycle(pct, 0.95, 0.85, 0.95)
 
-# %% ../../nbs/training/01_optimizer.ipynb #97c9a670
+# %% ../../nbs/training/01_optimizer.ipynb #cc3bda52
 class FusedAdamW:
     """fastai's AdamW for a list of tensors, each with its own weight decay.
     Parameters without a gradient at the first step are never updated."""
@@ -48,6 +48,7 @@ class FusedAdamW:
         eps:float=1e-5, # What is added to the root of the mean squared gradient before dividing by it
     ): self.params, self.wds, self.sqr_mom, self.eps, self.n_steps = params, wds, sqr_mom, eps, 0
 
+# %% ../../nbs/training/01_optimizer.ipynb #bcb0a0a5
 @patch
 def _start(self:FusedAdamW, grads):
     "Makes a group for each weight decay: (indices, weight decay, parameters, two moments, step counts)."
@@ -76,12 +77,13 @@ def step(self:FusedAdamW,
                   fused=True, amsgrad=False, maximize=False,
                   lr=lr, beta1=mom, beta2=self.sqr_mom, weight_decay=wd, eps=self.eps)
 
-# %% ../../nbs/training/01_optimizer.ipynb #dae8f34b
+# %% ../../nbs/training/01_optimizer.ipynb #dacfe8e9
 def _spared(model):
     "Names of the parameters without weight decay: biases and normalisation layers."
     ids = {id(p) for p in norm_bias_params(model) if isinstance(p, torch.Tensor)}
     return {name for name, p in model.named_parameters() if id(p) in ids}
 
+# %% ../../nbs/training/01_optimizer.ipynb #89883983
 def weight_decays(
     model:nn.Module, # Any module
     wd:float, # Weight decay of the parameters that `wd_of` does not name
@@ -97,7 +99,7 @@ def weight_decays(
     def of(name): return float(next((wd_of[part] for part in reversed(name.split('.')) if part in wd_of), wd))
     return {name: 0. if name in spared else of(name) for name in names}
 
-# %% ../../nbs/training/01_optimizer.ipynb #dc9aa2c6
+# %% ../../nbs/training/01_optimizer.ipynb #dac12314
 def lbfgs(
     value, # A differentiable function `float32 [n] -> scalar`
     start:torch.Tensor, # Where to begin, `[n]`
@@ -109,5 +111,6 @@ def lbfgs(
         now = value(free)
         return now.item(), torch.autograd.grad(now, free)[0].cpu().double().numpy()
     first = start.detach().cpu().double().numpy()
-    with torch.enable_grad(): best = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
+    with torch.enable_grad():
+        best = minimize(total, first, jac=True, method='L-BFGS-B', options=dict(maxiter=n_steps)).x
     return torch.from_numpy(best).float()

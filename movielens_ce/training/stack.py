@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['StackTrainee', 'fit_stack']
 
-# %% ../../nbs/training/04_stack.ipynb #a7a65702
+# %% ../../nbs/training/04_stack.ipynb #d47fe2a8
 import copy
+from collections.abc import Iterable
 
 import pandas as pd
 import torch
@@ -17,11 +18,12 @@ from torch.func import vmap
 
 from .loop import Trainee, train_one_cycle
 
-# %% ../../nbs/training/04_stack.ipynb #5ad6de3e
+# %% ../../nbs/training/04_stack.ipynb #2292a44f
 def _stacked(tensors):
     "Stacks tensors of the members into one parameter, which is frozen if theirs are."
     return nn.Parameter(torch.stack([t.detach() for t in tensors]), requires_grad=tensors[0].requires_grad)
 
+# %% ../../nbs/training/04_stack.ipynb #65187ce4
 class _StackedEmbedding(nn.Module):
     "Combines embeddings into one layer. A batch has an equal part for each member, in order."
     def __init__(self, layers):
@@ -34,6 +36,7 @@ class _StackedEmbedding(nn.Module):
         shifted = rows.view(len(self.weight), -1) + self.offset
         return F.embedding(shifted.view(rows.shape), self.weight.flatten(0, 1))
 
+# %% ../../nbs/training/04_stack.ipynb #f9475b6c
 class _StackedLinear(nn.Module):
     "Combines linear layers into one batched matrix product."
     def __init__(self, layers):
@@ -48,7 +51,7 @@ class _StackedLinear(nn.Module):
 
 _STACKED = {nn.Embedding: _StackedEmbedding, nn.Linear: _StackedLinear}
 
-# %% ../../nbs/training/04_stack.ipynb #6ccfa671
+# %% ../../nbs/training/04_stack.ipynb #ab9cb895
 def _stack_in_place(layer, layers):
     "Replaces the parameters of `layer`, which is `stackable`, by the stacked parameters of `layers`."
     for name, buffer in layer.named_buffers(recurse=False):
@@ -58,6 +61,7 @@ def _stack_in_place(layer, layers):
     for name, _ in list(layer.named_parameters(recurse=False)):
         setattr(layer, name, _stacked([l.get_parameter(name) for l in layers]))
 
+# %% ../../nbs/training/04_stack.ipynb #23a070e5
 def _stack_models(models):
     """Combines `models` into one module, whose input is the batches of all members, one after another.
     Raises `ValueError` for models that cannot be stacked."""
@@ -78,15 +82,16 @@ def _stack_models(models):
                              f'`stackable`, not {type(layer).__name__}: train these models one by one')
     return stacked
 
-# %% ../../nbs/training/04_stack.ipynb #e712773a
+# %% ../../nbs/training/04_stack.ipynb #4982a2f8
 def _check_alike(all_dls):
     "Raises `ValueError` for loaders whose batches cannot be stacked."
     if any(getattr(d, 'target', None) is None for d in all_dls):
-        raise ValueError('these loaders are not of rating_dls, so it is not known whether their targets are ratings or classes: '
-                         'make them with rating_dls, or train with a Learner')
+        raise ValueError('these loaders are not of rating_dls, so it is not known whether their targets are ratings '
+                         'or classes: make them with rating_dls, or train with a Learner')
     if len({(d.train.n, d.train.bs, d.train.drop_last, d.target) for d in all_dls}) > 1:
         raise ValueError('the loaders of a stack must have the same number of training rows, batch size and target')
 
+# %% ../../nbs/training/04_stack.ipynb #52742226
 class StackTrainee(Trainee):
     "Models of the same shape, trained at once on loaders of the same length."
     def __init__(self,
@@ -105,20 +110,23 @@ class StackTrainee(Trainee):
         self.tensors = [torch.cat(t) for t in zip(*(d.train_ds.to(d.device).tensors for d in distinct))]
         self.offsets = [[id(o) for o in distinct].index(id(d))*d.train.n for d in all_dls]
 
-# %% ../../nbs/training/04_stack.ipynb #ac3beae0
+# %% ../../nbs/training/04_stack.ipynb #407e4ea3
 @patch
-def batches(self:StackTrainee):
+def batches(self:StackTrainee) -> Iterable: # Tuples of tensors
     "The batches of an epoch, one member after another in each."
     drawn = [m.dls.train.draw(g) + o for m, g, o in zip(self.members, self.generators, self.offsets)]
     idxs = torch.stack(drawn).to(self.tensors[0].device)
     for rows in self.dls.train.chunks(idxs): yield tuple(t[rows.flatten()] for t in self.tensors)
 
 @patch
-def losses(self:StackTrainee, b):
+def losses(self:StackTrainee,
+    b:tuple, # A batch with an equal part for each member
+) -> torch.Tensor: # `[n_members]`
     "The loss of each member."
     def apart(t): return t.view(len(self.members), -1, *t.shape[1:])
     return vmap(self.loss_func)(apart(self.model(*b[:-1])), apart(b[-1]))
 
+# %% ../../nbs/training/04_stack.ipynb #6ab3bec1
 @patch
 def finish(self:StackTrainee):
     "Copies the trained weights to the members."
