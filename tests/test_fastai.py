@@ -9,7 +9,8 @@ from fastai.learner import Learner
 
 from movielens_ce.data import loaders
 from movielens_ce.scoring import predictions
-from movielens_ce.scoring.intervals import intervals
+from movielens_ce.scoring.calibration import expected_calibration_error
+from movielens_ce.scoring.intervals import row_losses
 from movielens_ce.compare.experiment import iter_runs
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import random_split, rating_dls
@@ -83,7 +84,7 @@ def test_pairs_without_ratings_are_not_scored(learn, shown, made_up):
     assert list(shown[1].columns) == ['user', 'item']
     pred = predictions.predict(learn, pairs, 1. if learn.dls.target == 'rating' else None)
     assert np.isnan(pred.y).all()
-    for of_unknown in (predictions.score, intervals.row_losses, intervals.expected_calibration_error):
+    for of_unknown in (predictions.score, row_losses, expected_calibration_error):
         with pytest.raises(ValueError, match='finite|not on the scale'): of_unknown(pred)
 
 
