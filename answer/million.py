@@ -143,15 +143,13 @@ class Divided:
 
 def loss_scale(ml):
     of, splits = entry_of('ordinal_ids', SEARCHED_ON), rows_1m(ml.ratings)
-    entry = replace(MODELS['implicit'], context=None, n_members=1, lr=of.lr, wd=of.wd, n_epoch=of.n_epoch, bs=of.bs,
-                    options=of.options)
-    found = {by: held_out_scores(replace(entry, loss_func=Divided(by)), ml.ratings, splits) for by in (1, 4, 16)}
-    return pd.DataFrame([dict(divided_by=by, rmse=round(got['rmse'], 5), seconds=round(got['seconds'], 1)) for by,
-                         got in found.items()])
+    entry = replace(MODELS['implicit'], context=None, n_members=1, lr=of.lr, wd=of.wd, n_epoch=of.n_epoch, bs=of.bs, options=of.options)
+    by_divisor = {by: held_out_scores(replace(entry, loss_func=Divided(by)), ml.ratings, splits) for by in (1, 4, 16)}
+    return pd.DataFrame([dict(divided_by=by, rmse=round(got['rmse'], 5), seconds=round(got['seconds'], 1)) for by, got in by_divisor.items()])
 
 
 def growing(ml, share=1/4):
-    ratings, found = ml.ratings, []
+    ratings, table = ml.ratings, []
     splits, users = rows_1m(ratings), ratings.user.unique()
     for seed in (0, 1):
         some = np.random.default_rng(seed).permutation(users)[:round(len(users)*share)]
@@ -164,9 +162,8 @@ def growing(ml, share=1/4):
                            'same batch': entry}.items():
                 got = held_out_scores(e, ratings, rows, seed)
                 value = got['rmse' if e.target == 'rating' else 'nll']
-                found.append(dict(model=name, way=way, seed=seed, bs=e.bs, eps=e.eps, value=round(value, 5),
-                                  seconds=round(got['seconds'], 1)))
-    return pd.DataFrame(found)
+                table.append(dict(model=name, way=way, seed=seed, bs=e.bs, eps=e.eps, value=round(value, 5), seconds=round(got['seconds'], 1)))
+    return pd.DataFrame(table)
 
 
 def main(out, jobs):

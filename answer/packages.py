@@ -102,16 +102,15 @@ def myfm_chain(train, test, scale, rank, lengths, burn_in=5, seed=0):
     yields (length, predictions for `test`, seconds) for each of `lengths`."""
     import myfm
     start, (design, sizes) = time.perf_counter(), by_ids(train)
-    asked, total, found = design(test), np.zeros((len(test), scale.n_classes)), []
+    asked, total, kept = design(test), np.zeros((len(test), scale.n_classes)), []
     def keep(i, fm, hyper, history):
         if i >= burn_in: total[:] += fm.oprobit_predict_proba(asked, [], 0)
-        if i + 1 in lengths: found.append((i + 1, normalised(total, test.rating, scale), time.perf_counter() - start))
+        if i + 1 in lengths: kept.append((i + 1, normalised(total, test.rating, scale), time.perf_counter() - start))
         return False, None
     with contextlib.redirect_stderr(io.StringIO()):
         myfm.MyFMOrderedProbit(rank=rank, random_seed=seed).fit(
-            X=design(train), y=scale.to_class(train.rating), n_iter=max(lengths), n_kept_samples=1, group_shapes=sizes,
-            callback=keep)
-    return found
+            X=design(train), y=scale.to_class(train.rating), n_iter=max(lengths), n_kept_samples=1, group_shapes=sizes, callback=keep)
+    return kept
 
 
 def scaled_rows(sets):
@@ -126,7 +125,7 @@ def as_told(dls):
     groups."""
     import myfm
     train, n = dls.train_ds, (dls.n_users, dls.n_items)
-    user, item = train.tensors[0].numpy().T
+    user, item = train.x_cat.numpy().T
     rated = sp.csr_matrix((np.ones(len(user)), (user, item)), shape=n)
     tables, sizes = [], []
     for k, sets in enumerate((scaled_rows(rated), scaled_rows(rated.T.tocsr()))):
@@ -135,9 +134,8 @@ def as_told(dls):
         tables.append(sp.hstack(parts).tocsr())
         sizes += [p.shape[1] for p in parts]
     def features(ds):
-        x, *context, _ = ds.tensors
-        blocks = [myfm.RelationBlock(x[:, k].numpy(), table) for k, table in enumerate(tables)]
-        return dict(X=sp.csr_matrix(context[0].numpy()) if context else None, X_rel=blocks)
+        blocks = [myfm.RelationBlock(ds.x_cat[:, k].numpy(), table) for k, table in enumerate(tables)]
+        return dict(X=None if ds.x_cont is None else sp.csr_matrix(ds.x_cont.numpy()), X_rel=blocks)
     return features, [len(dls.cont_names)]*bool(dls.cont_names) + sizes
 
 
@@ -149,7 +147,6 @@ def myfm_told(dls, seed=0, n_iter=300, rank=10):
     features, sizes = as_told(dls)
     model = myfm.MyFMOrderedProbit(rank=rank, random_seed=seed)
     with contextlib.redirect_stderr(io.StringIO()):
-        model.fit(y=dls.train_ds.tensors[-1].numpy().reshape(-1).astype(int), n_iter=n_iter, group_shapes=sizes,
-                  **features(dls.train_ds))
-    y = dls.scale.to_rating(dls.valid_ds.tensors[-1].numpy().reshape(-1))
+        model.fit(y=dls.train_ds.y.numpy().reshape(-1).astype(int), n_iter=n_iter, group_shapes=sizes, **features(dls.train_ds))
+    y = dls.scale.to_rating(dls.valid_ds.y.numpy().reshape(-1))
     return time.perf_counter() - start, normalised(model.predict_proba(**features(dls.valid_ds)), y, dls.scale)

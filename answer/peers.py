@@ -30,6 +30,9 @@ from movielens_ce.data.scale import RatingScale
 from movielens_ce.scoring.predictions import Predictions
 from movielens_ce.scoring.posthoc import OutOfFold, fit_cuts
 from movielens_ce.scoring.metrics import rmse
+from movielens_ce.compare.entries import Choice, Span, grid_entry
+from movielens_ce.compare.runs import add_rows, read_rows
+from movielens_ce.compare.tune import search
 from movielens_ce.data.splits import inner_split, make_fold
 
 TRIALS = RESULTS.parent.parent/'answer/results/peer_search.csv'
@@ -38,33 +41,29 @@ MYFM, RANKS, LENGTHS, N_PARTS, SEED = 'myFM ordered probit', (4, 8, 16, 32), (50
 
 
 def models():
-    "Name -> (settings -> model, the package's defaults, trial -> settings)."
+    "Name -> (settings -> model, the package's defaults, what a search tries)."
     from answer.packages import biased_mf, knn, svd
+    def reals(low, high): return Span(low, high, log=True, digits=None)
+    def numbers(low, high, log=True): return Span(low, high, log, whole=True)
     return {
-        'Surprise SVD': (svd, dict(n_factors=100, n_epochs=20, lr_all=.005, reg_all=.02), lambda t: dict(
-            n_factors=t.suggest_categorical('n_factors', [20, 50, 100, 200]),
-            n_epochs=t.suggest_int('n_epochs', 10, 100, log=True),
-            lr_all=t.suggest_float('lr_all', .002, .02, log=True),
-            reg_all=t.suggest_float('reg_all', .01, .2, log=True))),
-        'Surprise KNNBaseline': (knn, dict(k=40, min_k=1, name='msd', user_based=True, shrinkage=100), lambda t: dict(
-            k=t.suggest_int('k', 10, 100, log=True), min_k=t.suggest_int('min_k', 1, 10),
-            name=t.suggest_categorical('name', ['msd', 'cosine', 'pearson_baseline']),
-            user_based=t.suggest_categorical('user_based', [True, False]),
-            shrinkage=t.suggest_int('shrinkage', 10, 300, log=True))),
+        'Surprise SVD': (svd, dict(n_factors=100, n_epochs=20, lr_all=.005, reg_all=.02),
+                         dict(n_factors=Choice((20, 50, 100, 200)), n_epochs=numbers(10, 100), lr_all=reals(.002, .02), reg_all=reals(.01, .2))),
+        'Surprise KNNBaseline': (knn, dict(k=40, min_k=1, name='msd', user_based=True, shrinkage=100),
+                                 dict(k=numbers(10, 100), min_k=numbers(1, 10, log=False), name=Choice(('msd', 'cosine', 'pearson_baseline')),
+                                      user_based=Choice((True, False)), shrinkage=numbers(10, 300))),
         'LensKit BiasedMF': (biased_mf, dict(features=50, epochs=10, user_reg=.1, item_reg=.1, damping=5.),
-                             lambda t: dict(
-            features=t.suggest_categorical('features', [10, 20, 50, 100]),
-            epochs=t.suggest_int('epochs', 5, 30, log=True),
-            user_reg=t.suggest_float('user_reg', .01, 10, log=True),
-            item_reg=t.suggest_float('item_reg', .01, 10, log=True),
-            damping=t.suggest_float('damping', 1, 30, log=True))),
+                             dict(features=Choice((10, 20, 50, 100)), epochs=numbers(5, 30), user_reg=reals(.01, 10), item_reg=reals(.01, 10),
+                                  damping=reals(1, 30))),
     }
+
+
+def shown(row): print(*row.values(), flush=True)
 
 
 def add(path, *rows):
     "Adds rows to a table and prints them."
     add_rows(path, *rows)
-    for row in rows: print(*row.values(), flush=True)
+    for row in rows: shown(row)
 
 
 def trials(model, fold):
@@ -73,31 +72,21 @@ def trials(model, fold):
 
 
 def best(model, fold):
-    found = trials(model, fold)
-    return json.loads(found.params[found.rmse.idxmin()])
+    tried = trials(model, fold)
+    return json.loads(tried.params[tried.rmse.idxmin()])
 
 
 def frames(ratings, splits): return (ratings.iloc[rows] for rows in splits)
 
 
-def search(model, fold, ratings):
-    "Tries settings of a model of ratings. A search that was stopped begins again: all of it takes minutes."
-    import optuna
-    make, defaults, suggest = models()[model]
+def search_of(model, fold, ratings):
+    "Tries settings of a model of ratings, as `tune` does for an entry."
+    make, defaults, space = models()[model]
     train, test = frames(ratings, inner_split(fold, ratings))
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=int(fold), n_startup_trials=N_TRIALS//2),
-                                direction='minimize')
-    study.enqueue_trial(defaults)
-    rows = []
-    def objective(trial):
-        params = suggest(trial)
-        seconds, points = make(**params)(train, test)
-        rows.append(dict(model=model, inputs='ids', fold=fold, trial=trial.number,
-                         rmse=round(rmse(points, test.rating), 5), seconds=round(seconds, 1),
-                         params=json.dumps(params)))
-        return rmse(points, test.rating)
-    study.optimize(objective, n_trials=N_TRIALS)
-    add(TRIALS, *rows)
+    def scored(settings):
+        seconds, points = make(**settings)(train, test)
+        return dict(rmse=rmse(points, test.rating), seconds=seconds)
+    search(scored, space, N_TRIALS, first=defaults, seed=int(fold), trace=TRIALS, key=dict(model=model, inputs='ids', fold=fold), say=shown)
 
 
 def row_of(model, fold, head, pred, seconds):
@@ -107,16 +96,16 @@ def row_of(model, fold, head, pred, seconds):
 
 def of_points(model, fold, ratings, scale):
     "The scores of a model of ratings on test rows, once with each head."
-    if len(trials(model, fold)) < N_TRIALS: search(model, fold, ratings)
+    if len(trials(model, fold)) < N_TRIALS: search_of(model, fold, ratings)
     run, splits = models()[model][0](**best(model, fold)), make_fold(fold, ratings)
     dls = rating_dls(ratings, splits, target='class', scale=scale, device='cpu')
-    x_train, x_test = (dls.train_ds.of(frame).tensors[0].numpy() for frame in frames(ratings, splits))
+    x_train, x_test = (dls.train_ds.of(frame).x_cat.numpy() for frame in frames(ratings, splits))
     train, test = frames(ratings, splits)
     seconds, points = run(train, test)
     order = np.random.default_rng(SEED).permutation(len(train))
-    held_points = np.concatenate([run(train.iloc[np.setdiff1d(order, part)], train.iloc[part])[1] for part in np.array_split(order, N_PARTS)])
-    held = OutOfFold(held_points, x_train[order], train.rating.to_numpy(float)[order])
-    y, width, cuts = test.rating.to_numpy(float), held.gaussian(scale), fit_cuts(held, scale, (dls.n_users, dls.n_items))
+    points_oof = np.concatenate([run(train.iloc[np.setdiff1d(order, part)], train.iloc[part])[1] for part in np.array_split(order, N_PARTS)])
+    oof = OutOfFold(points_oof, x_train[order], train.rating.to_numpy(float)[order])
+    y, width, cuts = test.rating.to_numpy(float), oof.gaussian(scale), fit_cuts(oof, scale, (dls.n_users, dls.n_items))
     add(PEERS, row_of(model, fold, 'width', Predictions(width.probs(points), y, scale, width.width, points), seconds),
         row_of(model, fold, 'both_cuts', Predictions(cuts.probs(points, x_test), y, scale), seconds))
 

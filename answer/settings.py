@@ -62,10 +62,9 @@ def searches_1m():
     "Name of a search -> (entry, trials, space)."
     ids = replace(MODELS['implicit'], context=None)
     all_of = {m: (MODELS[m], 8) for m in ('dot', 'dot_ordinal', 'implicit', 'ordinal_ids', 'nn', 'nn_ordinal')}
-    all_of |= dict(implicit_ids=(ids, 24), dot_ordinal_more=(MODELS['dot_ordinal'], 24),
-                   implicit_more=(MODELS['implicit'], 24))
-    found = {name: (first(e, BY_HAND_1M, bs=512), n, space_1m(e)) for name, (e, n) in all_of.items()}
-    return found | dict(ordinal_ids_near=(with_settings(MODELS['ordinal_ids'], BY_HAND_1M | dict(wd=.9)), 6, NEAR))
+    all_of |= dict(implicit_ids=(ids, 24), dot_ordinal_more=(MODELS['dot_ordinal'], 24), implicit_more=(MODELS['implicit'], 24))
+    searches = {name: (first(e, BY_HAND_1M, bs=512), n, space_1m(e)) for name, (e, n) in all_of.items()}
+    return searches | dict(ordinal_ids_near=(with_settings(MODELS['ordinal_ids'], BY_HAND_1M | dict(wd=.9)), 6, NEAR))
 
 
 def rows_1m(ratings): return train_valid_split(make_fold('random:0:0.1', ratings)[0], 0.1, seed=0)

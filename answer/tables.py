@@ -37,8 +37,8 @@ def columns_of(ml):
 
 def paired(losses, metrics, pairs, n_boot=10_000, level=.95, tests=False):
     "Differences b − a in each metric for pairs (b, a), with p-values if they are `tests`."
-    found = [paired_differences(losses, m, n_boot, level, pairs=pairs).assign(metric=m) for m in metrics]
-    table = pd.concat(found).rename(columns=dict(a='b', b='a'))
+    by_metric = [paired_differences(losses, m, n_boot, level, pairs=pairs).assign(metric=m) for m in metrics]
+    table = pd.concat(by_metric).rename(columns=dict(a='b', b='a'))
     return table if tests else table.drop(columns=['p', 'p_holm'])
 
 
