@@ -59,7 +59,8 @@ def planned(losses):
     for metric in dict.fromkeys(c.metric for c in plan.COMPARISONS):
         asked = {(c.b, c.a): c.name for c in plan.COMPARISONS if c.metric == metric}
         part = losses.take([metric], sorted({name for pair in asked for name in pair}))
-        tables.append(paired(part, [metric], asked, plan.DRAWS, level=1 - plan.LEVEL, tests=True).assign(name=list(asked.values())))
+        tables.append(paired(part, [metric], asked, plan.DRAWS, level=1 - plan.LEVEL,
+                             tests=True).assign(name=list(asked.values())))
     table = pd.concat(tables).set_index('name').loc[[c.name for c in plan.COMPARISONS]].reset_index()
     return table.assign(p_holm=holm(table.p))
 

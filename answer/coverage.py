@@ -36,7 +36,8 @@ def made(rng, groups, codes, effects):
 
 def main(out, jobs):
     ratings = load_ml100k().ratings
-    groups = pd.concat([ratings[['user', 'item']].iloc[make_fold(f, ratings)[1]].assign(fold=f) for f in FOLDS], ignore_index=True)
+    groups = pd.concat([ratings[['user', 'item']].iloc[make_fold(f, ratings)[1]].assign(fold=f) for f in FOLDS],
+                       ignore_index=True)
     codes, rows = {c: pd.factorize(groups[c])[0] for c in groups}, []
     for effects in EFFECTS:
         hits, widths = {o: [] for o in OVER}, {o: [] for o in OVER}
@@ -46,5 +47,6 @@ def main(out, jobs):
                 low, high = np.quantile(losses.draws('nll', N_BOOT, seed=k, over=over)[:, 0], [.025, .975])
                 hits[name].append(low < 0 < high)
                 widths[name].append(high - low)
-        rows += [effects | dict(over=o, covered=np.mean(hits[o]), width=round(np.mean(widths[o]), 5), n_sets=N_SETS) for o in OVER]
+        rows += [effects | dict(over=o, covered=np.mean(hits[o]), width=round(np.mean(widths[o]), 5), n_sets=N_SETS)
+                 for o in OVER]
     write([('coverage', pd.DataFrame(rows))])

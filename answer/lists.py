@@ -22,8 +22,8 @@ from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.splits import make_fold
 from movielens_ce.scoring.metrics import METRICS
-from movielens_ce.use.ranking import mean_rating, most_popular, rank_users
 from movielens_ce.scoring.predictions import predict
+from movielens_ce.use.ranking import mean_rating, most_popular, rank_users
 
 SEARCHED = tuple(m for m, e in MODELS.items() if e.source == 'searched')
 

@@ -143,9 +143,11 @@ class Divided:
 
 def loss_scale(ml):
     of, splits = entry_of('ordinal_ids', SEARCHED_ON), rows_1m(ml.ratings)
-    entry = replace(MODELS['implicit'], context=None, n_members=1, lr=of.lr, wd=of.wd, n_epoch=of.n_epoch, bs=of.bs, options=of.options)
+    entry = replace(MODELS['implicit'], context=None, n_members=1, lr=of.lr, wd=of.wd, n_epoch=of.n_epoch, bs=of.bs,
+                    options=of.options)
     by_divisor = {by: held_out_scores(replace(entry, loss_func=Divided(by)), ml.ratings, splits) for by in (1, 4, 16)}
-    return pd.DataFrame([dict(divided_by=by, rmse=round(got['rmse'], 5), seconds=round(got['seconds'], 1)) for by, got in by_divisor.items()])
+    return pd.DataFrame([dict(divided_by=by, rmse=round(got['rmse'], 5), seconds=round(got['seconds'], 1)) for by,
+                         got in by_divisor.items()])
 
 
 def growing(ml, share=1/4):
@@ -162,7 +164,8 @@ def growing(ml, share=1/4):
                            'same batch': entry}.items():
                 got = held_out_scores(e, ratings, rows, seed)
                 value = got['rmse' if e.target == 'rating' else 'nll']
-                table.append(dict(model=name, way=way, seed=seed, bs=e.bs, eps=e.eps, value=round(value, 5), seconds=round(got['seconds'], 1)))
+                table.append(dict(model=name, way=way, seed=seed, bs=e.bs, eps=e.eps, value=round(value, 5),
+                                  seconds=round(got['seconds'], 1)))
     return pd.DataFrame(table)
 
 

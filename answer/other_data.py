@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from answer.tables import RESULTS, scores_of
-from movielens_ce.data.splits import train_valid_split
-from movielens_ce.compare.fit import fit, one_thread
 from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import fit, one_thread
 from movielens_ce.compare.runs import add_rows, read_rows
 from movielens_ce.compare.tune import best_entry, tune
+from movielens_ce.data.splits import train_valid_split
 
 TABLE, TRIALS, N_TRIALS = RESULTS/'other_data.csv', RESULTS.parent.parent/'answer/results/tuning-other.csv', 24
 # a model -> whose search it uses
@@ -47,7 +47,8 @@ def entries(data, ratings, train):
     "Yields (settings, model, entry): as on MovieLens-100K, and as searched on the training rows."
     def with_members(of): return of | {f'{m}, {n} members': replace(of[m], n_members=n) for m, n in MANY.items()}
     yield from (('MovieLens-100K', m, e) for m, e in with_members(ONE).items())
-    trials = {m: tune(ONE[m], ratings, train_valid_split(train, 0.2, seed=0), N_TRIALS, criteria=('rmse',), trace=TRIALS, key=dict(data=data, search=m),
+    trials = {m: tune(ONE[m], ratings, train_valid_split(train, 0.2, seed=0), N_TRIALS, criteria=('rmse',),
+                      trace=TRIALS, key=dict(data=data, search=m),
                       say=lambda row: print(*row.values(), flush=True)) for m in dict.fromkeys(SEARCHED.values())}
     yield from (('searched', m, e) for m, e in with_members({m: best_entry(e, trials[SEARCHED[m]]) for m,
                                                              e in ONE.items()}).items())

@@ -109,7 +109,8 @@ def myfm_chain(train, test, scale, rank, lengths, burn_in=5, seed=0):
         return False, None
     with contextlib.redirect_stderr(io.StringIO()):
         myfm.MyFMOrderedProbit(rank=rank, random_seed=seed).fit(
-            X=design(train), y=scale.to_class(train.rating), n_iter=max(lengths), n_kept_samples=1, group_shapes=sizes, callback=keep)
+            X=design(train), y=scale.to_class(train.rating), n_iter=max(lengths), n_kept_samples=1, group_shapes=sizes,
+            callback=keep)
     return kept
 
 
@@ -147,6 +148,7 @@ def myfm_told(dls, seed=0, n_iter=300, rank=10):
     features, sizes = as_told(dls)
     model = myfm.MyFMOrderedProbit(rank=rank, random_seed=seed)
     with contextlib.redirect_stderr(io.StringIO()):
-        model.fit(y=dls.train_ds.y.numpy().reshape(-1).astype(int), n_iter=n_iter, group_shapes=sizes, **features(dls.train_ds))
+        model.fit(y=dls.train_ds.y.numpy().reshape(-1).astype(int), n_iter=n_iter, group_shapes=sizes,
+                  **features(dls.train_ds))
     y = dls.scale.to_rating(dls.valid_ds.y.numpy().reshape(-1))
     return time.perf_counter() - start, normalised(model.predict_proba(**features(dls.valid_ds)), y, dls.scale)

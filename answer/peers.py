@@ -21,19 +21,17 @@ import numpy as np
 
 from answer.plan import FOLDS, LADDER, N_TRIALS
 from answer.tables import RESULTS, columns_of, scores_of
-from movielens_ce.compare.entries import grid_entry
+from movielens_ce.compare.entries import Choice, Span, grid_entry
 from movielens_ce.compare.fit import one_thread
 from movielens_ce.compare.runs import add_rows, read_rows
+from movielens_ce.compare.tune import search
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.scale import RatingScale
-from movielens_ce.scoring.predictions import Predictions
-from movielens_ce.scoring.posthoc import OutOfFold, fit_cuts
-from movielens_ce.scoring.metrics import rmse
-from movielens_ce.compare.entries import Choice, Span, grid_entry
-from movielens_ce.compare.runs import add_rows, read_rows
-from movielens_ce.compare.tune import search
 from movielens_ce.data.splits import inner_split, make_fold
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.scoring.posthoc import OutOfFold, fit_cuts
+from movielens_ce.scoring.predictions import Predictions
 
 TRIALS = RESULTS.parent.parent/'answer/results/peer_search.csv'
 PEERS, TOLD = RESULTS/'peers.csv', RESULTS/'peers_told.csv'
@@ -47,12 +45,15 @@ def models():
     def numbers(low, high, log=True): return Span(low, high, log, whole=True)
     return {
         'Surprise SVD': (svd, dict(n_factors=100, n_epochs=20, lr_all=.005, reg_all=.02),
-                         dict(n_factors=Choice((20, 50, 100, 200)), n_epochs=numbers(10, 100), lr_all=reals(.002, .02), reg_all=reals(.01, .2))),
+                         dict(n_factors=Choice((20, 50, 100, 200)), n_epochs=numbers(10, 100), lr_all=reals(.002, .02),
+                              reg_all=reals(.01, .2))),
         'Surprise KNNBaseline': (knn, dict(k=40, min_k=1, name='msd', user_based=True, shrinkage=100),
-                                 dict(k=numbers(10, 100), min_k=numbers(1, 10, log=False), name=Choice(('msd', 'cosine', 'pearson_baseline')),
+                                 dict(k=numbers(10, 100), min_k=numbers(1, 10, log=False),
+                                      name=Choice(('msd', 'cosine', 'pearson_baseline')),
                                       user_based=Choice((True, False)), shrinkage=numbers(10, 300))),
         'LensKit BiasedMF': (biased_mf, dict(features=50, epochs=10, user_reg=.1, item_reg=.1, damping=5.),
-                             dict(features=Choice((10, 20, 50, 100)), epochs=numbers(5, 30), user_reg=reals(.01, 10), item_reg=reals(.01, 10),
+                             dict(features=Choice((10, 20, 50, 100)), epochs=numbers(5, 30), user_reg=reals(.01, 10),
+                                  item_reg=reals(.01, 10),
                                   damping=reals(1, 30))),
     }
 
@@ -86,7 +87,8 @@ def search_of(model, fold, ratings):
     def scored(settings):
         seconds, points = make(**settings)(train, test)
         return dict(rmse=rmse(points, test.rating), seconds=seconds)
-    search(scored, space, N_TRIALS, first=defaults, seed=int(fold), trace=TRIALS, key=dict(model=model, inputs='ids', fold=fold), say=shown)
+    search(scored, space, N_TRIALS, first=defaults, seed=int(fold), trace=TRIALS,
+           key=dict(model=model, inputs='ids', fold=fold), say=shown)
 
 
 def row_of(model, fold, head, pred, seconds):
@@ -103,7 +105,8 @@ def of_points(model, fold, ratings, scale):
     train, test = frames(ratings, splits)
     seconds, points = run(train, test)
     order = np.random.default_rng(SEED).permutation(len(train))
-    points_oof = np.concatenate([run(train.iloc[np.setdiff1d(order, part)], train.iloc[part])[1] for part in np.array_split(order, N_PARTS)])
+    points_oof = np.concatenate([run(train.iloc[np.setdiff1d(order, part)], train.iloc[part])[1]
+                                 for part in np.array_split(order, N_PARTS)])
     oof = OutOfFold(points_oof, x_train[order], train.rating.to_numpy(float)[order])
     y, width, cuts = test.rating.to_numpy(float), oof.gaussian(scale), fit_cuts(oof, scale, (dls.n_users, dls.n_items))
     add(PEERS, row_of(model, fold, 'width', Predictions(width.probs(points), y, scale, width.width, points), seconds),

@@ -25,17 +25,16 @@ import torch
 
 from answer.plan import FOLDS
 from answer.tables import columns_of, scores_of, write
-from movielens_ce.data.splits import train_valid_split
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import fit, one_thread, train
 from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.scale import RatingScale
-from movielens_ce.scoring.predictions import Predictions, predict
-from movielens_ce.compare.fit import fit, one_thread, train
-from movielens_ce.scoring.gaussian import Gaussian
-from movielens_ce.use.foldin import fold_in
+from movielens_ce.data.splits import make_fold, train_valid_split
 from movielens_ce.models.models import Ensemble
-from movielens_ce.compare.entries import MODELS
-from movielens_ce.data.splits import make_fold
 from movielens_ce.models.parts import id_tables
+from movielens_ce.scoring.gaussian import Gaussian
+from movielens_ce.scoring.predictions import Predictions, predict
+from movielens_ce.use.foldin import fold_in
 
 METRICS = 'rmse', 'accuracy', 'nll'
 SEARCHED = [m for m, e in MODELS.items() if e.source == 'searched']
@@ -60,7 +59,8 @@ def biases(train, test, shrink=5):
 
 def baseline(points_of, ratings, train, test):
     "Predictions of a baseline, with widths from held-out training rows as `fit_gaussian` finds them."
-    scale, (rest, held) = RatingScale.from_ratings(ratings.rating), (ratings.iloc[rows] for rows in train_valid_split(train, 0.1, 0))
+    scale, (rest, held) = RatingScale.from_ratings(ratings.rating), (ratings.iloc[rows]
+                                                                     for rows in train_valid_split(train, 0.1, 0))
     columns = (), ('user',), ('item',), ('user', 'item')
     widths = [Gaussian.fit(points_of(rest, held.assign(**dict.fromkeys(c, -1))), held.rating, scale).width
               for c in columns]

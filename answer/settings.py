@@ -19,13 +19,11 @@ after a dozen settings tried by hand.
 from dataclasses import replace
 
 from answer.tables import RESULTS
-from movielens_ce.data.splits import train_valid_split
-from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.compare.fit import one_thread
-from movielens_ce.data.movielens import load_movielens
 from movielens_ce.compare.entries import MODELS, Choice, Span
+from movielens_ce.compare.fit import one_thread
 from movielens_ce.compare.tune import tune, with_settings
-from movielens_ce.data.splits import inner_split, make_fold
+from movielens_ce.data.movielens import load_ml100k, load_movielens
+from movielens_ce.data.splits import inner_split, make_fold, train_valid_split
 
 FOLDER = RESULTS.parent.parent/'answer/results'
 BOOK = {'lr': 5e-3, 'wd': .1, 'wd_of.head': .1, 'n_epoch': 5, 'bs': 64, 'options.n_factors': 50, 'options.n_act': 100}
@@ -62,7 +60,8 @@ def searches_1m():
     "Name of a search -> (entry, trials, space)."
     ids = replace(MODELS['implicit'], context=None)
     all_of = {m: (MODELS[m], 8) for m in ('dot', 'dot_ordinal', 'implicit', 'ordinal_ids', 'nn', 'nn_ordinal')}
-    all_of |= dict(implicit_ids=(ids, 24), dot_ordinal_more=(MODELS['dot_ordinal'], 24), implicit_more=(MODELS['implicit'], 24))
+    all_of |= dict(implicit_ids=(ids, 24), dot_ordinal_more=(MODELS['dot_ordinal'], 24),
+                   implicit_more=(MODELS['implicit'], 24))
     searches = {name: (first(e, BY_HAND_1M, bs=512), n, space_1m(e)) for name, (e, n) in all_of.items()}
     return searches | dict(ordinal_ids_near=(with_settings(MODELS['ordinal_ids'], BY_HAND_1M | dict(wd=.9)), 6, NEAR))
 

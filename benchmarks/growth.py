@@ -14,9 +14,9 @@ from benchmarks._common import RESULTS, in_a_process, peak_gib, timed, write
 from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
-from movielens_ce.data.splits import random_split
 from movielens_ce.data.movielens import load_movielens
 from movielens_ce.data.published import MOVIELENS
+from movielens_ce.data.splits import random_split
 from movielens_ce.training.loop import fit_one_cycle
 
 # Users and items of ML-100k, 1M, 10M and 25M

@@ -11,15 +11,15 @@ import torch
 
 from answer.packages import lenskit_data
 from benchmarks._common import RESULTS, alternate, in_a_process, spread, timed, write
-from movielens_ce.use.cli import recommend
-from movielens_ce.data.loaders import rating_dls
-from movielens_ce.data.splits import random_split
-from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.models.models import OrdinalMF
-from movielens_ce.use.foldin import fold_in
-from movielens_ce.use.recommend import top_n
 from movielens_ce.compare.entries import MODELS
 from movielens_ce.compare.fit import one_thread
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.splits import random_split
+from movielens_ce.models.models import OrdinalMF
+from movielens_ce.use.cli import recommend
+from movielens_ce.use.foldin import fold_in
+from movielens_ce.use.recommend import top_n
 
 SHOWN = ('dot', 'implicit', 'ordinal_ids')
 N, OURS = 50, 'dot, top_n'

@@ -9,14 +9,13 @@ import torch
 
 from answer.packages import biased_mf, myfm_regression, myfm_told, surprise, svd
 from benchmarks._common import RESULTS, spread, write
-from movielens_ce.data.loaders import rating_dls
-from movielens_ce.data.splits import fold_split
-from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.scoring.predictions import score
-from movielens_ce.compare.fit import fit, one_thread, train
-from movielens_ce.scoring.predictions import outputs
-from movielens_ce.scoring.metrics import rmse
 from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import fit, one_thread, train
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.splits import fold_split
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.scoring.predictions import outputs, score
 
 METRICS = ['rmse', 'mae', 'accuracy', 'nll']
 

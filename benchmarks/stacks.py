@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks._common import RESULTS, alternate, write
-from movielens_ce.data.splits import fold_split, random_split
-from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.compare.fit import one_thread, train
-from movielens_ce.scoring.predictions import outputs
-from movielens_ce.scoring.metrics import rmse
 from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import one_thread, train
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.splits import fold_split, random_split
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.scoring.predictions import outputs
 
 
 def stack_row(name, bs, ratings, n_runs):

@@ -14,13 +14,12 @@ from fastai.tabular.core import Categorify, TabDataLoader
 from fastai.torch_core import set_seed
 
 from benchmarks._common import RESULTS, alternate, report, timed
-from movielens_ce.data.loaders import rating_dls
-from movielens_ce.data.splits import train_valid_split
-from movielens_ce.data.splits import random_split
-from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.models.models import DotProductBias
 from movielens_ce.compare.entries import MODELS
 from movielens_ce.compare.fit import train
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.splits import random_split, train_valid_split
+from movielens_ce.models.models import DotProductBias
 from movielens_ce.training.loop import fit_one_cycle
 from movielens_ce.training.optimizer import one_cycle
 
@@ -166,7 +165,8 @@ def choose(ratings, rows):
     """The settings that reach TARGET in the least time.
     They train on nine tenths of the training rows and must reach it on the last tenth with each of two seeds."""
     splits = train_valid_split(rows, 0.1, 0)
-    table = pd.DataFrame([tried(ratings, splits, bs=bs, lr=lr, n_epoch=n_epoch, wd=wd) for (bs, n_epoch), lr, wd in product(*GRID.values())])
+    table = pd.DataFrame([tried(ratings, splits, bs=bs, lr=lr, n_epoch=n_epoch, wd=wd) for (bs, n_epoch), lr,
+                          wd in product(*GRID.values())])
     RESULTS.mkdir(exist_ok=True)
     table.to_csv(RESULTS/'quality_search.csv', index=False)
     best = table[table.held_out_mse <= TARGET].sort_values('seconds').iloc[0]

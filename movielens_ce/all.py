@@ -13,10 +13,9 @@ from fastai.layers import Embedding
 from fastai.torch_core import Module
 from torch import nn
 
-from .compare.entries import MODELS, Entry, grid_entry
 from .compare.comparison import compare
+from .compare.entries import MODELS, Entry, grid_entry
 from .compare.experiment import iter_runs
-from .compare.tables import summary, summary_markdown
 from .compare.fit import fit
 from movielens_ce.compare.plots import (
     plot_confusion,
@@ -28,16 +27,15 @@ from movielens_ce.compare.plots import (
     plot_shapes,
 )
 from .compare.runs import load_run
+from .compare.tables import summary, summary_markdown
 from .compare.tune import best_entry, tune
 from .data.context import TimeContext
 from .data.features import Features
 from .data.loaders import rating_dls
-from .data.splits import train_valid_split
-from .data.splits import fold_split, random_split
 from .data.movielens import load_ml100k, load_movielens
 from .data.ratings import load_ratings
 from .data.scale import RatingScale
-from .data.splits import make_fold
+from .data.splits import fold_split, make_fold, random_split, train_valid_split
 from .models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine
 from movielens_ce.models.models import (
     CollabNN,
@@ -53,7 +51,7 @@ from movielens_ce.models.models import (
 from .models.scores import DotProduct, InformedDotProduct, Network
 from .scoring.intervals import CrossedLosses, intervals, paired_differences
 from .scoring.metrics import METRICS, accuracy, mae, nll, rmse
-from .scoring.posthoc import fit_cuts, fit_gaussian, OutOfFold
+from .scoring.posthoc import OutOfFold, fit_cuts, fit_gaussian
 from .scoring.predictions import Predictions, as_metric, predict, score
 from .training.loop import fit_one_cycle
 from .use.foldin import fold_in

@@ -19,8 +19,8 @@ from forked import own_environment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from movielens_ce.use.cli import main
 from movielens_ce.scoring.predictions import score
+from movielens_ce.use.cli import main
 
 
 def run(*args):
@@ -65,9 +65,12 @@ BAD_OPTIONS = {
     'negative random': (['--folds', 'random:-1'], 'random:SEED'),
     'unknown model': (['--models', 'dot,svd'], "unknown model 'svd'"), 'no models': (['--models', ''], 'empty'),
     'unknown option': (['--epoch', '3'], 'No such option'), 'extra word': (['fast'], 'unexpected extra argument'),
-    'no epochs': (['--epochs', '0'], '--epochs'), 'epochs word': (['--epochs', 'many'], 'many'), 'half epoch': (['--epochs', '1.5'], '1.5'),
-    'seed word': (['--seeds', 'x'], "'x'"), 'negative seed': (['--seeds', '-1'], '0 or more'), 'no seeds': (['--seeds', ''], 'the list is empty'),
-    'seed of torch': (['--seeds', '99999999999999999999999'], 'below 2,147,483,648'), 'duplicates': (['--duplicates', 'first'], "'raise', 'last'"),
+    'no epochs': (['--epochs', '0'], '--epochs'), 'epochs word': (['--epochs', 'many'], 'many'),
+    'half epoch': (['--epochs', '1.5'], '1.5'),
+    'seed word': (['--seeds', 'x'], "'x'"), 'negative seed': (['--seeds', '-1'], '0 or more'),
+    'no seeds': (['--seeds', ''], 'the list is empty'),
+    'seed of torch': (['--seeds', '99999999999999999999999'], 'below 2,147,483,648'),
+    'duplicates': (['--duplicates', 'first'], "'raise', 'last'"),
     'no jobs': (['--jobs', '0'], '--jobs'), 'levels words': (['--levels', 'low,high'], 'list of numbers'),
     'off the scale': (['--levels', '1,2,3'], 'not on the scale'), 'one level': (['--levels', '1'], 'rating scale'),
     'levels descend': (['--levels', '5,4,3,2,1'], 'ascending'), 'column': (['--user', 'reader'], "no column 'reader'"),
@@ -482,12 +485,17 @@ def test_similar(models):
 
 
 def test_an_item_may_be_its_title(models, tmp_path):
-    by_id, by_title = (run('similar', '--model', models/'ordinal', '--item', item, '-n', 4)[1] for item in (10, 'Ten [bold]'))
+    by_id, by_title = (run('similar', '--model', models/'ordinal', '--item', item, '-n', 4)[1]
+                       for item in (10, 'Ten [bold]'))
     assert by_id == by_title and by_id
-    assert refused('similar', '--model', models/'ordinal', '--item', 'ten bold') == "movielens-ce: unknown item 'ten bold': did you mean 'Ten [bold]'?\n"
-    assert "did you mean 'Zwölf, \"quoted\"'?" in refused('similar', '--model', models/'ordinal', '--item', 'Zwölf, quoted')
-    for item, name in ((10, 'ids.csv'), ('Ten [bold]', 'titles.csv')): pd.DataFrame(dict(film=[item, 3], rating=[5, 1])).to_csv(tmp_path/name, index=False)
-    ids, titles = (run('recommend', '--model', models/'ordinal', '--ratings', tmp_path/name, '--item', 'film', '-n', 3) for name in ('ids.csv', 'titles.csv'))
+    assert refused('similar', '--model', models/'ordinal', '--item',
+                   'ten bold') == "movielens-ce: unknown item 'ten bold': did you mean 'Ten [bold]'?\n"
+    assert "did you mean 'Zwölf, \"quoted\"'?" in refused('similar', '--model', models/'ordinal', '--item',
+                                                          'Zwölf, quoted')
+    for item, name in ((10, 'ids.csv'), ('Ten [bold]', 'titles.csv')):
+        pd.DataFrame(dict(film=[item, 3], rating=[5, 1])).to_csv(tmp_path/name, index=False)
+    ids, titles = (run('recommend', '--model', models/'ordinal', '--ratings', tmp_path/name, '--item', 'film', '-n', 3)
+                   for name in ('ids.csv', 'titles.csv'))
     assert ids == titles and not ids[0] and not ids[2]
 
 

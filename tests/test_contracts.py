@@ -9,18 +9,18 @@ import torch
 from fastai.collab import EmbeddingDotBias
 from fastai.layers import Embedding
 
+from movielens_ce.compare.entries import MODELS, Entry
 from movielens_ce.compare.experiment import iter_runs
-from movielens_ce.data.loaders import random_split, rating_dls
-from movielens_ce.scoring.predictions import predict
 from movielens_ce.compare.fit import train
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.splits import random_split
 from movielens_ce.models.heads import CumulativeLogit, InRange, LevelLogits, LogitsOnLine, level_shares
-from movielens_ce.training.losses import LOSSES
-from movielens_ce.scoring.metrics import rmse
 from movielens_ce.models.models import RatingModel
 from movielens_ce.models.parts import Head, Score, describe, id_tables, make
-from movielens_ce.compare.entries import MODELS, Entry
 from movielens_ce.models.scores import DotProduct, InformedDotProduct, Network
-
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.training.losses import LOSSES
 
 
 class Biases(Score):
@@ -40,13 +40,17 @@ class Straight(Head):
 
 
 OWN = Biases, Straight
-HEADS = dict(straight=lambda dls: Straight(dls.scale.low, dls.scale.high), in_range=lambda dls: InRange(dls.scale.y_range), on_line=lambda dls: LogitsOnLine(dls.scale.n_classes),
+HEADS = dict(straight=lambda dls: Straight(dls.scale.low, dls.scale.high),
+             in_range=lambda dls: InRange(dls.scale.y_range), on_line=lambda dls: LogitsOnLine(dls.scale.n_classes),
              levels=lambda dls: LevelLogits(dls.scale.n_classes), cut=lambda dls: CumulativeLogit(level_shares(dls)),
-             cut_users=lambda dls: CumulativeLogit(level_shares(dls), n_users=dls.n_users), cut_items=lambda dls: CumulativeLogit(level_shares(dls), n_items=dls.n_items),
+             cut_users=lambda dls: CumulativeLogit(level_shares(dls), n_users=dls.n_users),
+             cut_items=lambda dls: CumulativeLogit(level_shares(dls), n_items=dls.n_items),
              cut_both=lambda dls: CumulativeLogit(level_shares(dls), dls.n_users, dls.n_items))
 SCORES = dict(biases=lambda dls, n: Biases(dls.n_users, dls.n_items),
-              dot=lambda dls, n: DotProduct(dls.n_users, dls.n_items, 4, n), network=lambda dls, n: Network((dls.n_users, 4), (dls.n_items, 5), 8, n),
-              informed=lambda dls, n: InformedDotProduct(DotProduct(dls.n_users, dls.n_items, 4), dls.train_ds.x_cat, dropout=.2))
+              dot=lambda dls, n: DotProduct(dls.n_users, dls.n_items, 4, n), network=lambda dls,
+              n: Network((dls.n_users, 4), (dls.n_items, 5), 8, n),
+              informed=lambda dls, n: InformedDotProduct(DotProduct(dls.n_users, dls.n_items, 4), dls.train_ds.x_cat,
+                                                         dropout=.2))
 
 
 def combined(score, head):
@@ -54,7 +58,8 @@ def combined(score, head):
     def build(dls):
         h = HEADS[head](dls)
         return RatingModel(SCORES[score](dls, h.n_scores), h)
-    return Entry(title=f'{score}, {head}', build=build, target='rating' if head in ('in_range', 'straight') else 'class', lr=.01, wd=.1)
+    return Entry(title=f'{score}, {head}', build=build,
+                 target='rating' if head in ('in_range', 'straight') else 'class', lr=.01, wd=.1)
 
 
 ONE_NUMBER = 'biases', 'informed'                                                  # they have no number for each level
@@ -104,7 +109,8 @@ def test_batch_of_one_is_row_of_a_batch(built):
     model, dls = built
     x, _ = dls.valid.one_batch()
     model.eval()
-    np.testing.assert_allclose(model(x[:1]).detach().reshape(1, -1), model(x).detach().reshape(len(x), -1)[:1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model(x[:1]).detach().reshape(1, -1), model(x).detach().reshape(len(x), -1)[:1],
+                               rtol=1e-5, atol=1e-6)
 
 
 @every_model
@@ -204,7 +210,8 @@ def test_a_description_of_format_1(name):
 
 def test_only_known_classes_are_made():
     words = dict(type='Biases', n_users=2, n_items=3)
-    for description in (words, dict(type='RatingModel', score=words, head=dict(type='InRange', y_range=None)), dict(type='system')):
+    for description in (words, dict(type='RatingModel', score=words, head=dict(type='InRange', y_range=None)),
+                        dict(type='system')):
         with pytest.raises(KeyError): make(description)
     assert type(make(words, [Biases])) is Biases
 
@@ -213,23 +220,28 @@ def test_only_known_classes_are_made():
 def many_people():
     "8,000 ratings of 200 users and 200 items, from 1 to 5, in which users and items differ."
     rng = np.random.default_rng(0)
-    pairs = np.stack([np.repeat(np.arange(200), 40), np.concatenate([rng.permutation(200)[:40] for _ in range(200)])], 1)
-    y = 3.4 + np.linspace(-1, 1, 10)[pairs % 10].sum(1) + rng.normal(0, .7, 8000)                    # tens of ids have the same mean
-    return pd.DataFrame(dict(user=pairs[:, 0], item=pairs[:, 1], rating=y.round().clip(1, 5), timestamp=rng.integers(0, 10**6, 8000)))
+    pairs = np.stack([np.repeat(np.arange(200), 40), np.concatenate([rng.permutation(200)[:40] for _ in range(200)])],
+                     1)
+    # tens of ids have the same mean
+    y = 3.4 + np.linspace(-1, 1, 10)[pairs % 10].sum(1) + rng.normal(0, .7, 8000)
+    return pd.DataFrame(dict(user=pairs[:, 0], item=pairs[:, 1], rating=y.round().clip(1, 5),
+                             timestamp=rng.integers(0, 10**6, 8000)))
 
 
 @pytest.mark.slow(1)
 @pytest.mark.parametrize('column', ['user', 'item'])
 @pytest.mark.parametrize('name', [m for m, e in MODELS.items() if e.trainer == 'loop'])
 def test_somebody_new_is_predicted_near_the_mean_of_the_new(name, column, many_people):
-    "A tenth of the users, or of the items, is not in the training ratings. No model may be worse for them than the constant mean."
+    """A tenth of the users, or of the items, is not in the training ratings.
+    No model may be worse for them than the constant mean."""
     new = (many_people[column]//10 % 10 == 3).to_numpy()
     entry = replace(MODELS[name], n_members=1, n_epoch=8, bs=128, lr=.01)
     fitted, = train(entry, many_people, (np.flatnonzero(~new), np.flatnonzero(new)))
     pred = predict(fitted.model, fitted.dls.valid, 1. if entry.target == 'rating' else None)
     mean = many_people.rating[~new].mean()
     assert abs(pred.point().mean() - pred.y.mean()) < .15
-    stuck = 1.02 if name == 'book_dot_ce' else 1.                        # its random line of logits learns next to nothing, see the study
+    # its random line of logits learns next to nothing, see the study
+    stuck = 1.02 if name == 'book_dot_ce' else 1.
     assert rmse(pred.point(), pred.y) < stuck*rmse(np.full(len(pred), mean), pred.y)
 
 
@@ -239,11 +251,14 @@ def one_run(entry, ratings, fold='random:1'):
     return run
 
 
-# RMSE and accuracy that each model reaches on u1 with its own settings, seed 0 (the ensembles: one member, five epochs), with room for other versions of torch.
+# RMSE and accuracy that each model reaches on u1 with its own settings, seed 0 (the ensembles: one member, five
+# epochs), with room for other versions of torch.
 # Always saying the mean gives an RMSE of 1.15, always the most frequent rating an accuracy of .34.
 RANGES = dict(dot=((.90, .93), (.425, .455)), dot_ce=((.90, 1.20), (.34, .45)), dot_softmax=((.945, .98), (.425, .46)),
-              dot_ordinal=((.90, .93), (.445, .475)), nn=((.925, .955), (.415, .45)), nn_ce=((.93, .965), (.44, .46)), nn_ordinal=((.93, .96), (.44, .47)),
-              implicit=((.87, .915), (.43, .475)), ordinal_ids=((.89, .93), (.445, .475)), ordinal=((.88, .915), (.455, .485)))
+              dot_ordinal=((.90, .93), (.445, .475)), nn=((.925, .955), (.415, .45)), nn_ce=((.93, .965), (.44, .46)),
+              nn_ordinal=((.93, .96), (.44, .47)),
+              implicit=((.87, .915), (.43, .475)), ordinal_ids=((.89, .93), (.445, .475)),
+              ordinal=((.88, .915), (.455, .485)))
 
 
 @pytest.mark.slow(4)
@@ -264,6 +279,8 @@ def test_fastai_entries_train(name, made_up):
 
 
 def test_fastai_on_our_loader_is_our_model(made_up):
-    "Learner and loop take the same steps on the same loaders, so the two entries differ by their initial weights alone."
-    ours, theirs = (one_run(replace(MODELS[m], n_epoch=10), made_up).row['rmse'] for m in ('book_dot', 'fastai_dot_once'))
+    """Learner and loop take the same steps on the same loaders, so the two entries differ by their initial weights
+    alone."""
+    ours, theirs = (one_run(replace(MODELS[m], n_epoch=10), made_up).row['rmse']
+                    for m in ('book_dot', 'fastai_dot_once'))
     assert abs(ours - theirs) < .03

@@ -11,15 +11,15 @@ import torch
 from fastai.callback import progress, schedule  # noqa: F401
 from fastai.learner import Learner
 
-from movielens_ce.scoring import metrics
+from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import random_split
-from movielens_ce.scoring.predictions import as_metric, predict, score
+from movielens_ce.scoring import metrics
 from movielens_ce.scoring.posthoc import fit_gaussian
-from movielens_ce.compare.entries import MODELS
+from movielens_ce.scoring.predictions import as_metric, predict, score
+from movielens_ce.training.loop import fit_one_cycle
 from movielens_ce.use.recommender import Recommender, train_on_all
 from movielens_ce.use.storage import load_model
-from movielens_ce.training.loop import fit_one_cycle
 
 
 @pytest.fixture(autouse=True)

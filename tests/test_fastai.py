@@ -8,18 +8,17 @@ from fastai.callback import progress, schedule  # noqa: F401
 from fastai.interpret import ClassificationInterpretation, Interpretation
 from fastai.learner import Learner
 
-from movielens_ce.data import loaders
-from movielens_ce.scoring import predictions
-from movielens_ce.scoring.calibration import expected_calibration_error
-from movielens_ce.scoring.intervals import row_losses
 from movielens_ce.compare.experiment import iter_runs
+from movielens_ce.data import loaders
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import random_split
-from movielens_ce.scoring.predictions import as_metric
-from movielens_ce.scoring.metrics import accuracy, rmse
 from movielens_ce.models.models import CollabNN, DotProductBias, OrdinalMF
-from movielens_ce.scoring.intervals import intervals
+from movielens_ce.scoring import predictions
+from movielens_ce.scoring.calibration import expected_calibration_error
+from movielens_ce.scoring.intervals import row_losses
+from movielens_ce.scoring.metrics import accuracy, rmse
+from movielens_ce.scoring.predictions import as_metric
 
 KINDS = dict(rating=('rating', DotProductBias, None), classes=('class', CollabNN, None),
              context=('class', OrdinalMF, TimeContext))

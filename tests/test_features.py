@@ -7,23 +7,23 @@ import pandas as pd
 import pytest
 import torch
 
-from movielens_ce.use import foldin
+from movielens_ce.compare.entries import MODELS
+from movielens_ce.compare.fit import train
 from movielens_ce.data.features import Features
 from movielens_ce.data.ids import vocabulary
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.scale import RatingScale
-from movielens_ce.scoring.predictions import predict
 from movielens_ce.scoring.gaussian import Gaussian
-from movielens_ce.training.losses import LOSSES
-from movielens_ce.use.recommend import top_n
-from movielens_ce.compare.fit import train
-from movielens_ce.compare.entries import MODELS
-from movielens_ce.use.recommender import train_on_all
-from movielens_ce.use.storage import load_model
+from movielens_ce.scoring.metrics import rmse
+from movielens_ce.scoring.predictions import predict
 from movielens_ce.training.loop import fit_one_cycle
+from movielens_ce.training.losses import LOSSES
 from movielens_ce.training.newcomers import fit_unknown
 from movielens_ce.training.stack import fit_stack
-from movielens_ce.scoring.metrics import rmse
+from movielens_ce.use import foldin
+from movielens_ce.use.recommend import top_n
+from movielens_ce.use.recommender import train_on_all
+from movielens_ce.use.storage import load_model
 
 LOOP = [m for m, e in MODELS.items() if e.trainer == 'loop']
 every_entry = pytest.mark.parametrize('name', LOOP)

@@ -6,15 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import random_split
+from movielens_ce.models.models import DotProductBias, Ensemble
 from movielens_ce.scoring.predictions import predict
 from movielens_ce.training.loop import fit_one_cycle
+from movielens_ce.training.losses import LOSSES
 from movielens_ce.use.foldin import fold_in, new_user_dls
 from movielens_ce.use.recommend import top_n
-from movielens_ce.compare.entries import MODELS
-from movielens_ce.training.losses import LOSSES
-from movielens_ce.training.loop import fit_one_cycle
 
 OURS = [m for m, e in MODELS.items() if e.trainer == 'loop']
 every_model = pytest.mark.parametrize('name', OURS)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movielens_ce.data.loaders import RatingDL, rating_dls
-from movielens_ce.data.splits import random_split
 from movielens_ce.data.scale import RatingScale
+from movielens_ce.data.splits import random_split
 from movielens_ce.models.models import CollabNN, DotProductBias
 
 

@@ -5,16 +5,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from answer.lists import rows
 from hypothesis import given
 from hypothesis import strategies as st
 
+from answer.lists import rows
+from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import random_split
-from movielens_ce.use.ranking import (ItemBaseline, hit_rate, mean_rating, ndcg, most_popular, precision, rank_scores, rank_users,
-                                  rankings, recall, relevant_items)
+from movielens_ce.use.ranking import (
+    ItemBaseline,
+    hit_rate,
+    mean_rating,
+    most_popular,
+    ndcg,
+    precision,
+    rank_scores,
+    rank_users,
+    rankings,
+    recall,
+    relevant_items,
+)
 from movielens_ce.use.recommend import top_n
-from movielens_ce.compare.entries import MODELS
 
 METRICS = dict(hit_rate=hit_rate, precision=precision, recall=recall, ndcg=ndcg)
 items = st.integers(0, 12)
@@ -126,7 +137,8 @@ def test_ids_may_be_text_under_other_names(made_up):
     dls = rating_dls(named[['who', 'what', 'stars']], splits, user='who', item='what', rating='stars', device='cpu')
     plain = rating_dls(made_up, splits, device='cpu')
     for make in (most_popular, mean_rating):
-        assert rank_scores(make(dls), dls, named.iloc[splits[1]]) == rank_scores(make(plain), plain, made_up.iloc[splits[1]])
+        assert rank_scores(make(dls), dls, named.iloc[splits[1]]) == rank_scores(make(plain), plain,
+                                                                                 made_up.iloc[splits[1]])
 
 
 def test_test_rows_may_have_their_ids_as_text(loaders):

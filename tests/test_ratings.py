@@ -14,18 +14,15 @@ from hypothesis import strategies as st
 from test_cli import own_ratings, refused, run
 
 from movielens_ce.data.context import TimeContext
+from movielens_ce.data.files import READERS, open_file, read_table, reader
 from movielens_ce.data.ids import vocabulary
 from movielens_ce.data.loaders import rating_dls
-from movielens_ce.data.splits import time_split
-from movielens_ce.use.foldin import fold_in
-from movielens_ce.models.models import DotProductBias
-from movielens_ce.data.files import read_table
 from movielens_ce.data.ratings import load_ratings
+from movielens_ce.data.splits import time_split
+from movielens_ce.models.models import DotProductBias
+from movielens_ce.use.foldin import fold_in
 from movielens_ce.use.recommender import train_on_all
 from movielens_ce.use.storage import load_model, save_model
-from movielens_ce.data.files import READERS
-from movielens_ce.data.files import reader
-from movielens_ce.data.files import open_file
 
 ALIKE = ['3', '03', '003', '+3', '3.0', '3e0', ' 3', '3 ', '-3', '-0', '0', '00', '３', '1_000', '1,5',
          '12345678901234567890', '9223372036854775807',
@@ -335,7 +332,8 @@ def test_dates_are_times(tmp_path):
 NETFLIX = '1:\n1488844,3,2005-09-06\n0822109,5,2005-05-13\n2:\n1488844,4,2005-09-07\n'
 
 
-@pytest.mark.parametrize('text', [NETFLIX.encode(), NETFLIX.replace('\n', '\r\n').encode(), gzip.compress(NETFLIX.encode())])
+@pytest.mark.parametrize('text', [NETFLIX.encode(), NETFLIX.replace('\n', '\r\n').encode(),
+                                  gzip.compress(NETFLIX.encode())])
 def test_blocks_of_netflix(text, tmp_path):
     (tmp_path/'combined_data_1.txt').write_bytes(text)
     ratings = load_ratings(tmp_path/'combined_data_1.txt')
@@ -354,7 +352,8 @@ def test_a_registered_reader_is_asked_first(tmp_path, monkeypatch):
 
     @reader(lambda head: head.startswith(b'#likes'))
     def read_likes(path, ids):
-        with open_file(path) as f: return pd.DataFrame([(*o.split(' likes '), 1) for o in f.read().decode().splitlines()[1:]],
+        with open_file(path) as f:
+            return pd.DataFrame([(*o.split(' likes '), 1) for o in f.read().decode().splitlines()[1:]],
                                                        columns=['user', 'item', 'rating'])
     (tmp_path/'likes').write_bytes(gzip.compress(b'#likes\nann likes dune\nbob likes emma\n'))
     (tmp_path/'r.csv').write_text('user,item,rating\nann,dune,4\n')

@@ -6,12 +6,12 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import random_split
 from movielens_ce.models.models import DotProductBias
-from movielens_ce.use.recommend import factors, top_n
-from movielens_ce.compare.entries import MODELS
 from movielens_ce.models.sets import SetEmbedding
+from movielens_ce.use.recommend import factors, top_n
 
 every_model = pytest.mark.parametrize('name', MODELS)
 

@@ -17,18 +17,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from movielens_ce.scoring import metrics, posthoc, predictions
-from movielens_ce.use import storage
+from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.scale import RatingScale
-from movielens_ce.scoring.predictions import predict
-from movielens_ce.scoring.gaussian import Gaussian
 from movielens_ce.models.heads import CumulativeLogit, InRange, level_shares
 from movielens_ce.models.models import DotProductBias, Ensemble, OrdinalMF, RatingModel
 from movielens_ce.models.scores import DotProduct, InformedDotProduct
+from movielens_ce.scoring import metrics, posthoc, predictions
+from movielens_ce.scoring.gaussian import Gaussian
+from movielens_ce.scoring.predictions import predict
+from movielens_ce.use import storage
 from movielens_ce.use.recommend import factors, top_n
-from movielens_ce.compare.entries import MODELS
 from movielens_ce.use.recommender import Recommender, train_on_all
 from movielens_ce.use.storage import load_model, save_model
 
@@ -219,27 +219,34 @@ def test_titles(trained, made_up, tmp_path):
 def titled(trained):
     "A model with titles: two items have the same one, one has the id of another as its title, one has none."
     rec = trained['ordinal']
-    titles = {i: f'Film {i} (1999)' for i in rec.items} | {1001: 'Twins (1988)', 1002: 'Twins (1988)', 1003: '1000', 1004: None, -5: 'Gone (2000)'}
+    titles = {i: f'Film {i} (1999)' for i in rec.items} | {1001: 'Twins (1988)', 1002: 'Twins (1988)', 1003: '1000',
+                                                           1004: None, -5: 'Gone (2000)'}
     return Recommender(rec.model, rec.dls, titles=titles)
 
 
 def test_a_title_is_an_item(titled, made_up):
     "Wherever an item is asked for. An id comes first, whatever it is written like."
     assert [titled.item_id(o) for o in (1000, '1000', 'Film 1005 (1999)', 1003.)] == [1000, 1000, 1005, 1003]
-    for ask in (lambda item: titled.similar_items(item, 5), lambda item: titled.why(100, item), lambda item: titled.fold_in({item: 5, 1006: 1}).top_n(5),
+    for ask in (lambda item: titled.similar_items(item, 5), lambda item: titled.why(100, item),
+                lambda item: titled.fold_in({item: 5, 1006: 1}).top_n(5),
                 lambda item: titled.predict(pd.DataFrame(dict(user=[100, 101], item=[item, 1006]))),
                 lambda item: titled.fold_in(pd.DataFrame(dict(user='me', item=[item, 1006], rating=[5, 1]))).top_n(5)):
         pd.testing.assert_frame_equal(ask('Film 1005 (1999)'), ask(1005))
     by_title = made_up.assign(item=made_up['item'].map(titled.titles))
     named = ~made_up['item'].isin([1001, 1002, 1003, 1004])
     np.testing.assert_array_equal(titled.predictions(by_title[named]).probs, titled.predictions(made_up[named]).probs)
-    assert titled.trained_on(by_title[named]).all() and not titled.trained_on(by_title[by_title['item'] == 'Twins (1988)']).any()
+    assert titled.trained_on(by_title[named]).all()
+    assert not titled.trained_on(by_title[by_title['item'] == 'Twins (1988)']).any()
     with pytest.raises(ValueError, match='repeat'): titled.fold_in({1005: 5, 'Film 1005 (1999)': 1})
 
 
-@pytest.mark.parametrize('item, says', [('Film 1005', "unknown item 'Film 1005': did you mean 'Film 1005 (1999)'?"), ('film 1005 (1998)', "did you mean 'Film 1005 (1999)'?"),
-                                        ('Twins (1988)', "2 items are called 'Twins (1988)': use an id, such as 1001 or 1002"), ('qqq', "such as 1000"),
-                                        ('Gone (2000)', 'unknown item'), (7, 'unknown item 7: the model has'), (None, 'unknown item None'), ([1000], 'ids must be'), ('', "unknown item ''")])
+@pytest.mark.parametrize('item, says', [('Film 1005', "unknown item 'Film 1005': did you mean 'Film 1005 (1999)'?"),
+                                        ('film 1005 (1998)', "did you mean 'Film 1005 (1999)'?"),
+                                        ('Twins (1988)',
+                                         "2 items are called 'Twins (1988)': use an id, such as 1001 or 1002"),
+                                        ('qqq', "such as 1000"),
+                                        ('Gone (2000)', 'unknown item'), (7, 'unknown item 7: the model has'),
+                                        (None, 'unknown item None'), ([1000], 'ids must be'), ('', "unknown item ''")])
 def test_a_title_that_is_none_is_one_line(item, says, titled):
     for ask in (titled.similar_items, lambda item: titled.why(100, item)):
         with pytest.raises(ValueError, match=re.escape(says)) as e: ask(item)
@@ -464,7 +471,8 @@ def test_a_well_made_lie(kept):
             (kept/'model.json').write_text(json.dumps(lie | dict(digest=storage._json_digest(lie))))
             refuses(kept)
         lie = {k: v for k, v in meta.items() if k != key}
-        (kept/'model.json').write_text(json.dumps(lie | ({} if key == 'digest' else dict(digest=storage._json_digest(lie)))))
+        (kept/'model.json').write_text(json.dumps(lie | ({} if key == 'digest'
+                                                         else dict(digest=storage._json_digest(lie)))))
         refuses(kept)
 
 
@@ -599,7 +607,8 @@ def test_the_predictions_have_the_index_of_the_pairs(trained, made_up):
             if frame.index.is_unique: assert ((out.rating - frame.rating)**2).notna().sum() == 40
     pred = trained['dot'].predictions(some)
     shuffled = predictions.Predictions(pred.probs, some.rating, pred.scale, pred.width, pd.Series(pred.rating))
-    assert predictions.score(shuffled) == predictions.score(pred) and metrics.METRICS['rmse'].rows(shuffled).shape == (40,)
+    assert predictions.score(shuffled) == predictions.score(pred)
+    assert metrics.METRICS['rmse'].rows(shuffled).shape == (40,)
     held = posthoc.OutOfFold(pd.Series(pred.rating), np.ones((40, 2), int), some.rating)
     np.testing.assert_array_equal(held.y, some.rating.to_numpy())
 

@@ -15,9 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 from movielens_ce.data import download, published
-from movielens_ce.data.movielens import load_ml100k
 from movielens_ce.data.download import find_movielens
-from movielens_ce.data.movielens import load_movielens
+from movielens_ce.data.movielens import load_ml100k, load_movielens
 from movielens_ce.data.published import MOVIELENS, movielens_fault, movielens_size
 
 SOURCES = download._sources                           # the real ones
@@ -28,12 +27,14 @@ def clean(tmp_path, monkeypatch):
     "An empty cache, no folder of fastai's, no variable, and no source that works."
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path/'cache'))
     monkeypatch.delenv('MOVIELENS_CE_DATA', raising=False)
-    monkeypatch.setattr(download, 'fastai_cfg', lambda: type('Cfg', (), dict(path=staticmethod(lambda k: tmp_path/'fastai'))))
+    monkeypatch.setattr(download, 'fastai_cfg', lambda: type('Cfg', (),
+                                                             dict(path=staticmethod(lambda k: tmp_path/'fastai'))))
     monkeypatch.setattr(download, '_sources', lambda known: {})
     return tmp_path/'cache'/'movielens_ce'/'ml-100k'
 
 
-def source(ml, monkeypatch, *fetches): monkeypatch.setattr(download, '_sources', lambda known: {f'source {i}': f for i, f in enumerate(fetches, 1)})
+def source(ml, monkeypatch, *fetches):
+    monkeypatch.setattr(download, '_sources', lambda known: {f'source {i}': f for i, f in enumerate(fetches, 1)})
 def unreachable(known, tmp): raise OSError('no route to host')
 
 
@@ -115,8 +116,11 @@ def test_wheel_is_written_back_in_movielens_formats(tmp_path):
         z.writestr(f'{folder}.inter',
                    'user_id:token\titem_id:token\trating:float\ttimestamp:float\n196\t242\t3\t881250949\n')
         z.writestr(f'{folder}.item', "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
-                                     "1\tToy Story\t1995\tAnimation Children's Comedy\n267\tunkonwn\tunkonwn\tunknown\n544\tMisérables, Les\t1995\tDrama\n")
-        z.writestr(f'{folder}.user', 'user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n1\t24\tM\ttechnician\t85711\n')
+                                     "1\tToy Story\t1995\tAnimation Children's "
+                                     "Comedy\n267\tunkonwn\tunkonwn\tunknown\n544\tMisérables, Les\t1995\tDrama\n")
+        z.writestr(f'{folder}.user',
+                   'user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n'
+                   '1\t24\tM\ttechnician\t85711\n')
     download._recbole_to_ml100k(wheel, tmp_path)
     assert (tmp_path/'u.data').read_bytes() == b'196\t242\t3\t881250949\n'
     items = (tmp_path/'u.item').read_text(encoding='latin-1').splitlines()
@@ -336,7 +340,8 @@ def grouplens(little, monkeypatch):
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     threading.Thread(target=partial(server.serve_forever, .01), daemon=True).start()
     monkeypatch.setenv('no_proxy', '*')
-    monkeypatch.setattr(published.MovieLensSize, 'url', property(lambda o: f'http://127.0.0.1:{server.server_port}/ml-{o.size}.zip'))
+    monkeypatch.setattr(published.MovieLensSize, 'url',
+                        property(lambda o: f'http://127.0.0.1:{server.server_port}/ml-{o.size}.zip'))
     monkeypatch.setattr(download, '_sources', lambda known: {known.url: download._fetch_grouplens})
     yield state
     server.shutdown()

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from movielens_ce.compare.entries import MODELS
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.data.splits import random_split
-from movielens_ce.scoring.predictions import predict
-from movielens_ce.training.losses import LOSSES
 from movielens_ce.models.models import Ensemble
-from movielens_ce.compare.entries import MODELS
 from movielens_ce.models.parts import id_tables
+from movielens_ce.scoring.predictions import predict
 from movielens_ce.training.loop import fit_one_cycle
+from movielens_ce.training.losses import LOSSES
 from movielens_ce.training.newcomers import fit_unknown
 from movielens_ce.training.stack import fit_stack
 
@@ -44,7 +44,8 @@ def test_stack_of_seeds_and_folds_equals_single_runs(name, made_up):
     # sets are those of one fold
     folds = [first, first, first if MODELS[name].inputs != 'ids' else loaders(made_up, name, seed=5)]
     alone, stack = ([build(name, d, s) for s, d in enumerate(folds)] for _ in range(2))
-    one = [fit_one_cycle(m, d, 2, 1e-2, wd=.1, seed=s, unknown=False, progress=False) for s, (m, d) in enumerate(zip(alone, folds))]
+    one = [fit_one_cycle(m, d, 2, 1e-2, wd=.1, seed=s, unknown=False, progress=False) for s,
+           (m, d) in enumerate(zip(alone, folds))]
     many = fit_stack(stack, folds, 2, 1e-2, wd=.1, seeds=[0, 1, 2], unknown=False, progress=False)
     for s in range(3):
         # after 2 epochs at a high rate; other weights differ by tenths
@@ -55,7 +56,8 @@ def test_stack_of_seeds_and_folds_equals_single_runs(name, made_up):
 
 def test_stack_refuses_sets_of_different_folds(made_up):
     folds = [loaders(made_up, 'ordinal', seed=s) for s in (0, 5)]
-    with pytest.raises(ValueError, match='same SetEmbedding'): fit_stack([build('ordinal', d, 0) for d in folds], folds, 1, 1e-2)
+    with pytest.raises(ValueError, match='same SetEmbedding'):
+        fit_stack([build('ordinal', d, 0) for d in folds], folds, 1, 1e-2)
 
 
 def test_weight_decay_by_name(made_up):

@@ -15,14 +15,13 @@ from fastprogress.fastprogress import progress_bar
 from matplotlib.figure import Figure
 
 from .. import __version__
-from .entries import DEFAULT_MODELS, Entry
+from .entries import DEFAULT_MODELS
 from .experiment import iter_runs
 from .own import entries_of
 from .plots import plot_confusion as confusion_of
-from .plots import plot_history, plot_intervals
+from .plots import plot_history, plot_intervals, write_figure
 from .plots import plot_reliability as reliability_of
 from .plots import plot_verdict as plot_verdict_of
-from .plots import write_figure
 from .runs import Run, atomic_write, results_frame, write_results
 from .tables import columns
 from .tables import summary as means_and_spread
@@ -235,7 +234,7 @@ def _watched_runs(coming, total, progress):
     bar.update(0)
     for run, _ in coming:
         runs.append(run)
-        bar.comment = f'{run.row["model"]}, fold {run.row["fold"]}: RMSE {run.row["rmse"]:.3f}, NLL {run.row["nll"]:.3f}'
+        bar.comment = '{model}, fold {fold}: RMSE {rmse:.3f}, NLL {nll:.3f}'.format(**run.row)
         bar.update(len(runs))
     return runs
 

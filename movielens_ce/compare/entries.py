@@ -17,12 +17,20 @@ from fastai.collab import collab_learner
 from fastcore.basics import patch
 
 from ..data.context import TimeContext
+from ..models.heads import CumulativeLogit, level_shares
+from movielens_ce.models.models import (
+    CollabNN,
+    DotProductBias,
+    DotProductBiasCE,
+    DotProductSoftmax,
+    ImplicitMF,
+    OrdinalMF,
+    OrdinalNN,
+    RatingModel,
+)
 from ..scoring.gaussian import Gaussian
 from ..scoring.posthoc import FittedHead, fit_cuts, fit_user_widths
-from ..models.heads import CumulativeLogit, level_shares
 from ..training.losses import hl_gauss, ranked_probability
-from ..models.models import (CollabNN, DotProductBias, DotProductBiasCE, DotProductSoftmax, ImplicitMF,
-                                        OrdinalMF, OrdinalNN, RatingModel)
 
 # %% ../../nbs/compare/00_entries.ipynb #9dad3e7c
 AXES = dict(

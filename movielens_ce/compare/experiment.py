@@ -15,14 +15,13 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from .. import __version__
 from .entries import DEFAULT_MODELS, MODELS, Entry, entry_of
-from .fit import Fitted, fit_heads, one_thread
+from .fit import fit_heads, one_thread
 from .identity import definition, entry_definition, fingerprint
-from .runs import Run, kept_run, prepare_out, results_frame, run_key, save_run, write_results
+from .runs import Run, kept_run, prepare_out, run_key, save_run
 from .tune import best_entry, tune
 from ..data.context import training_times
-from ..data.splits import train_valid_split
 from ..data.scale import RatingScale
-from ..data.splits import inner_split, make_fold
+from ..data.splits import inner_split, make_fold, train_valid_split
 from ..scoring.predictions import score
 
 # %% ../../nbs/compare/05_experiment.ipynb #9153dd3d

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -26,13 +27,13 @@ from fastai.tabular.core import Categorify
 from fastcore.basics import patch
 from torch import nn
 
-from ..data.loaders import rating_dls
-from ..data.splits import train_valid_split
-from ..data.scale import RatingScale
-from ..scoring.predictions import Predictions, predict, score
-from ..scoring.posthoc import OutOfFold, MeanRating, fit_gaussian
-from ..models.models import Ensemble
 from .entries import Entry
+from ..data.loaders import rating_dls
+from ..data.scale import RatingScale
+from ..data.splits import train_valid_split
+from ..models.models import Ensemble
+from ..scoring.posthoc import MeanRating, OutOfFold, fit_gaussian
+from ..scoring.predictions import Predictions, predict, score
 from ..training.loop import fit_one_cycle
 from ..training.stack import fit_stack
 

@@ -56,7 +56,8 @@ def _short_table(model, dls):
     for what, n in (('user', dls.n_users), ('item', dls.n_items)):
         for name, m in model.named_modules():
             if isinstance(m, nn.Embedding) and len(m.weight) == n - 1:
-                return f'{name} has {n - 1} rows, but these loaders have {n} rows of {what}s: row 0 is the unknown {what}'
+                return (f'{name} has {n - 1} rows, but these loaders have {n} rows of {what}s: '
+                        f'row 0 is the unknown {what}')
     return ''
 
 # %% ../../nbs/compare/08_own.ipynb #97431cf5

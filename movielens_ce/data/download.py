@@ -26,11 +26,24 @@ import pandas as pd
 from fastai.data.external import URLs, fastai_cfg, untar_data
 from filelock import FileLock
 from rich.console import Console
-from rich.progress import (BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn,
-                           TransferSpeedColumn)
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
-from .published import (BAD_ZIP, ML100K_GENRES, MOVIELENS, movielens_fault, movielens_size,
-                                         published_size)
+from movielens_ce.data.published import (
+    BAD_ZIP,
+    ML100K_GENRES,
+    MOVIELENS,
+    movielens_fault,
+    movielens_size,
+    published_size,
+)
 
 # %% ../../nbs/data/01_download.ipynb #596c136f
 def cache_dir() -> Path: # `$XDG_CACHE_HOME/movielens_ce`, or `~/.cache/movielens_ce` if the variable is not set

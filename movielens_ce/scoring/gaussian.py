@@ -17,7 +17,6 @@ from scipy.stats import norm
 
 from ..data.scale import RatingScale
 from .metrics import nll
-from ..training.optimizer import lbfgs
 
 # %% ../../nbs/scoring/01_gaussian.ipynb #0737070b
 def gaussian_masses(

@@ -19,8 +19,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .. import __version__
-from .terminal import (Commas, HomePath, debug_option, note, print_frame, run_command, terminal_session,
-                                       to_json)
+from movielens_ce.use.terminal import (
+    Commas,
+    HomePath,
+    debug_option,
+    note,
+    print_frame,
+    run_command,
+    terminal_session,
+    to_json,
+)
 
 # %% ../../nbs/use/07_cli.ipynb #34139c03
 @click.group(context_settings=dict(help_option_names=['-h', '--help'], max_content_width=100))
@@ -253,6 +261,7 @@ def compare(models, folds, seeds, epochs, data, out, jobs, **options):
     warnings.filterwarnings('ignore', message='A worker stopped')      # joblib restarts a worker whose memory has grown
     ratings, what, default_folds = _ratings(data, **options)
     import joblib
+
     from movielens_ce.compare.entries import DEFAULT_MODELS, MODELS
     from movielens_ce.compare.experiment import iter_runs
     from movielens_ce.compare.runs import results_frame, write_results

@@ -16,17 +16,15 @@ import torch
 from fastai.data.core import DataLoaders
 from torch.func import functional_call, vmap
 
-from ..data.dataset import RatingDataset
-from ..data.ids import vocabulary
+from ..data.dataset import RatingDataset, RatingEncoder
+from ..data.ids import match_ids, vocabulary
 from ..data.loaders import RatingDL
+from ..data.ratings import load_ratings
+from ..models.models import Ensemble, RatingModel, members_of
+from ..models.parts import id_tables
 from ..scoring.predictions import outputs
 from ..training.losses import LOSSES
-from ..models.models import Ensemble, RatingModel, members_of
-from ..data.ids import match_ids
-from ..data.ratings import load_ratings
-from ..models.parts import id_tables
 from ..training.optimizer import FusedAdamW
-from ..data.dataset import RatingEncoder
 
 # %% ../../nbs/use/02_foldin.ipynb #721dcef4
 def _read(ratings, dls):
@@ -122,7 +120,8 @@ def fold_in(
     prior:float=0.6, # λ, above 0: weight of the prior
     tail:float=0.2, # ν divided by the length of a row, above 0: the smaller, the further many ratings can move a user
     n_steps:int=30, # Steps of Adam
-    loss_func=None, # The loss that the model was trained with, `(output, target) -> scalar`; None: the standard one of the targets
+    # The loss that the model was trained with, `(output, target) -> scalar`; None: the standard one of the targets
+    loss_func=None,
 ) -> tuple: # (a model of the new users, its loaders); `model` itself does not change
     """Finds rows for new users from their ratings and leaves the items unchanged.
     The new model shares the item tables of `model`, and its only users are the new ones.
@@ -137,6 +136,7 @@ def fold_in(
     new_dls = new_user_dls(ratings, dls)
     new_dls.train_ds.to(dls.device)
     precision = 1. if dls.target == 'class' else 0.5/(_squared_width(model, dls) if width is None else width**2)
-    find = partial(_folded, dls=new_dls, loss_func=loss_func, precision=precision, prior=prior, tail=tail, n_steps=n_steps)
+    find = partial(_folded, dls=new_dls, loss_func=loss_func, precision=precision, prior=prior, tail=tail,
+                   n_steps=n_steps)
     if not isinstance(model, Ensemble): return find(model), new_dls
     return Ensemble([find(m) for m in members], model.target).eval(), new_dls

@@ -17,10 +17,10 @@ from fastcore.basics import patch
 
 from ..compare.entries import entry_of
 from ..compare.fit import fit, one_thread
-from ..data.splits import train_valid_split
 from ..data.files import as_frame
 from ..data.ids import match_ids
 from ..data.scale import RatingScale
+from ..data.splits import train_valid_split
 from ..models.models import Ensemble
 from ..scoring.gaussian import Gaussian
 from ..scoring.posthoc import FittedHead, WithHead

@@ -40,7 +40,7 @@ from ..models.tables import FeatureEmbedding
 from ..scoring.gaussian import Gaussian
 from ..scoring.posthoc import FittedHead
 from ..scoring.predictions import outputs
-from . import explain                       # it gives a loaded model its method `why`
+from . import explain  # noqa: F401 it gives a loaded model its method `why`
 from .recommender import Recommender
 
 # %% ../../nbs/use/05_storage.ipynb #05af7c4b

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks._common import write
-from movielens_ce.data.splits import ua_split
 from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.splits import ua_split
 
 N_FACTORS, BS = 40, 64
 RESULTS = Path(__file__).parent.parent/'results'

@@ -17,17 +17,14 @@ import pandas as pd
 import torch
 
 from benchmarks._common import write
-from movielens_ce.data.loaders import rating_dls
-from movielens_ce.data.splits import train_valid_split
-from movielens_ce.data.splits import random_split
-from movielens_ce.data.movielens import load_ml100k
-from movielens_ce.models.models import DotProductBias, DotProductBiasCE
 from movielens_ce.compare.plots import confusion
-from movielens_ce.training.stack import fit_stack
+from movielens_ce.data.loaders import rating_dls
+from movielens_ce.data.movielens import load_ml100k
+from movielens_ce.data.splits import random_split, train_valid_split
+from movielens_ce.models.models import DotProductBias, DotProductBiasCE
 from movielens_ce.scoring.posthoc import fit_width
-from movielens_ce.scoring.predictions import predict
-from movielens_ce.scoring.predictions import score_by_decoder
-from movielens_ce.scoring.predictions import score
+from movielens_ce.scoring.predictions import predict, score, score_by_decoder
+from movielens_ce.training.stack import fit_stack
 
 N_FACTORS, WD, BS = 50, 0.1, 64
 RESULTS = Path(__file__).parent.parent/'results'
