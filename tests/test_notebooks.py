@@ -27,15 +27,15 @@ def short_name(path): return re.sub(r'^\d+[a-z]?_', '', path.stem)
 
 
 # The notebooks that take longer than a few seconds on one core, and how long.
-LONG = dict(training=20, fitted=11, context=5, movielens=3, cli=9, saved=12, comparison=10, models=15, ranking=8,
-            evaluation=7, data=6, index=6,
+LONG = dict(loop=10, stack=10, posthoc=11, context=5, published=3, cli=9, storage=8, comparison=20, fit=20, models=10, ranking=8,
+            predictions=7, recommender=5, index=6, your_own_model=30,
             keep_a_model=6, your_own_ratings=4, which_door=3, reproduce_our_table=3,
             nets_and_cross_entropy=45, probability_as_loss=33, fastai_in_plain_pytorch=26, top_50_for_every_user=24,
             cross_entropy_dot_product=18, one_epoch_is_not_one_pass=16)
 # run in a new kernel, as JupyterLab starts it; the others are forked, see forked.py
 FRESH = {'index.ipynb',
          # shows fastprogress's table, which is text where fastprogress was imported before the kernel
-         '10_evaluation.ipynb'}
+         'scoring/02_predictions.ipynb'}
 
 
 def marked(paths):

@@ -176,26 +176,27 @@ def _run_all(coming, total, what):
             _show_run(bar, run, new)
     return runs
 
-# %% ../../nbs/use/07_cli.ipynb #8b3a27d6
+# %% ../../nbs/use/07_cli.ipynb #f68ab7a7
 def results_table(
-    results, # Results of `compare`
+    results, # Frame of a comparison
+    shown=None, # Names of metrics, or 'train_seconds'; None: those of a summary
 ) -> Table: # A table for rich's console
     """Means of each model over folds and seeds, with the best value of each column in bold.
     If there are several runs of a model, the row below shows ± their standard deviation."""
     from movielens_ce.compare.tables import columns, summary
     mean, sd = summary(results)
-    shown = mean.round({c.name: c.digits for c in columns()})
+    rounded = mean.round({c.name: c.digits for c in columns(shown)})
     table = Table(box=None, padding=(0, 1, 0, 0), header_style='bold')
     table.add_column('model', no_wrap=True)
-    for c in columns(): table.add_column(c.heading.replace(' ', '\n'), justify='right', no_wrap=True)
+    for c in columns(shown): table.add_column(c.heading.replace(' ', '\n'), justify='right', no_wrap=True)
     def text(values, c): return f'{values[c.name]:.{c.digits}f}'
     def cell(m, c):
-        best = shown.loc[m, c.name] == c.best(shown[c.name])
+        best = rounded.loc[m, c.name] == c.best(rounded[c.name])
         return f'[bold]{text(mean.loc[m], c)}[/]' if best else text(mean.loc[m], c)
     for m in mean.index:
-        table.add_row(m, *(cell(m, c) for c in columns()))
+        table.add_row(m, *(cell(m, c) for c in columns(shown)))
         if sd.loc[m].notna().all():
-            table.add_row('', *(f'[dim]±{text(sd.loc[m], c).removeprefix("0")}[/]' for c in columns()))
+            table.add_row('', *(f'[dim]±{text(sd.loc[m], c).removeprefix("0")}[/]' for c in columns(shown)))
     return table
 
 # %% ../../nbs/use/07_cli.ipynb #c1d0e2b3
@@ -213,34 +214,40 @@ def _about(what, folds, seeds, n_epoch):
             'RMSE uses the mean, and MAE uses the median. Accuracy and rounded MSE use the most likely rating.\n'
             'Rounded accuracy uses the mean, rounded to the nearest rating.')
 
-# %% ../../nbs/use/07_cli.ipynb #ea8f3e7c
-def _write_plots(runs, out):
+# %% ../../nbs/use/07_cli.ipynb #3b87f2a0
+def _write_plots(compared, out):
     "Plots confusion matrices, distributions and training curves of the first fold and seed; returns the files."
     from movielens_ce.compare import plots
-    from movielens_ce.compare.entries import MODELS
     from movielens_ce.compare.plots import write_figure
-    first = {}
-    for run in runs: first.setdefault(run.row['model'], run)
-    name = lambda m, run: f'{m}: {MODELS[m].title}\nfold {run.row["fold"]}, seed {run.row["seed"]}'
+    entries, first = compared.entries, {m: compared.of(m)[0] for m in compared.models}
+    name = lambda m, run: f'{m}: {entries[m].title}\nfold {run.row["fold"]}, seed {run.row["seed"]}'
     figures = {f'confusion_{m}.png': plots.plot_confusion(run.pred, name(m, run)) for m, run in first.items()}
     figures['distribution.png'] = plots.plot_distribution({m: run.pred for m, run in first.items()})
-    histories = {m: (run.history, MODELS[m].target) for m, run in first.items()}
+    histories = {m: (run.history, entries[m].target) for m, run in first.items()}
     figures['training_curves.png'] = plots.plot_history(histories)
     return [write_figure(fig, Path(out)/file) for file, fig in figures.items()]
 
-# %% ../../nbs/use/07_cli.ipynb #0087df74
-def _report(results, about, out, plots):
-    "Prints the table of a comparison, what is below it, and where the files are."
+# %% ../../nbs/use/07_cli.ipynb #5e92dbf4
+def _verdict(compared):
+    "The verdict of the first model against the best of the others by its NLL; '' for a single model."
+    nll = compared.frame.groupby('model').nll.mean()
+    others = nll.drop(compared.models[0])
+    return f'\n{compared.verdict(compared.models[0], others.idxmin(), n_boot=2000)}' if len(others) else ''
+
+def _report(compared, shown, about, out, plots):
+    "Prints the table of a comparison, the verdict, what is below it, and where the files are."
     console = Console()
     console.print()
-    console.print(results_table(results))
+    console.print(results_table(compared.frame, shown))
+    console.print(_verdict(compared), highlight=False, soft_wrap=True)
     console.print(about, highlight=False, style='dim', soft_wrap=True)
     console.print(f'\nResults: {Path(out)/"results.csv"}\nPlots:   ' + '\n         '.join(map(str, plots))
                   + '\nMore:    the studies in nbs/studies/ of the repository', highlight=False, soft_wrap=True)
 
-# %% ../../nbs/use/07_cli.ipynb #56e20c92
+# %% ../../nbs/use/07_cli.ipynb #2a87be7d
 @cli.command(cls=_WithModels, epilog='Example: movielens-ce compare --models dot,ordinal --folds 1,2,3,4,5')
-@click.option('--models', metavar='A,B', type=Commas(), help='Models to compare.  [default: see the end of this help]')
+@click.option('--models', metavar='A,B', type=Commas(), help='Models to compare; FILE.py:CLASS is a model of your own, '
+              'which is trained with the settings of the book.  [default: see the end of this help]')
 @click.option('--folds', metavar='1,2', type=Commas(),
               help='Test rows.  1 to 5: that fifth of the rows, in file order (u1 to u5 of MovieLens-100K; '
               'the larger sizes and many files are sorted by user, so most test users are strangers).  '
@@ -255,27 +262,35 @@ def _report(results, about, out, plots):
 @click.option('--out', metavar='DIR', type=HomePath(), default='movielens-ce-results', show_default=True,
               help='Folder for the results; runs kept there are not repeated.')
 @click.option('--jobs', metavar='N', type=click.IntRange(1), help='Number of processes.  [default: one for each core]')
+@click.option('--metrics', type=click.Choice(['six', 'all']), default='six', show_default=True,
+              help='Columns of the table; results.csv has all of them.')
 @debug_option
-def compare(models, folds, seeds, epochs, data, out, jobs, **options):
+def compare(models, folds, seeds, epochs, data, out, jobs, metrics, **options):
     "Train the models, evaluate them alike, and write the results."
     warnings.filterwarnings('ignore', message='A worker stopped')      # joblib restarts a worker whose memory has grown
     ratings, what, default_folds = _ratings(data, **options)
     import joblib
 
-    from movielens_ce.compare.entries import DEFAULT_MODELS, MODELS
+    from movielens_ce.compare.comparison import SIX, Comparison, in_order
+    from movielens_ce.compare.entries import DEFAULT_MODELS
     from movielens_ce.compare.experiment import iter_runs
-    from movielens_ce.compare.runs import results_frame, write_results
-    models, folds, jobs = models or list(DEFAULT_MODELS), folds or default_folds, jobs or joblib.cpu_count()
-    total = len(set(models))*len(set(folds))*len(set(seeds))
-    coming = iter_runs(ratings, models, folds, seeds, epochs, out, min(jobs, total))
-    _note_times([m for m in models if MODELS[m].context], ratings)
+    from movielens_ce.compare.own import entries_of, from_file
+    from movielens_ce.compare.runs import write_results
+    from movielens_ce.data.loaders import rating_dls
+    from movielens_ce.data.splits import make_fold
+    folds, jobs = folds or default_folds, jobs or joblib.cpu_count()
+    named = {m.rpartition(':')[2]: from_file(m) if ':' in m else m for m in models or DEFAULT_MODELS}
+    entries = entries_of(named, lambda: rating_dls(ratings, make_fold(folds[0], ratings), device='cpu'), len(ratings))
+    total = len(entries)*len(set(folds))*len(set(seeds))
+    coming = iter_runs(ratings, entries, folds, seeds, epochs, out, min(jobs, total))
+    _note_times([m for m, e in entries.items() if e.context], ratings)
     _note_strangers(ratings, folds)
-    runs = _run_all(coming, total, f'{what}: {len(ratings):,} ratings')
-    results = results_frame(run.row for run in runs)
-    order = {tuple(k): i for i, k in enumerate(results[['model', 'fold', 'seed']].to_numpy().tolist())}
-    runs.sort(key=lambda run: order[run.row['model'], run.row['fold'], run.row['seed']])
+    runs = in_order(_run_all(coming, total, f'{what}: {len(ratings):,} ratings'), entries, folds)
+    compared = Comparison(runs, ratings, entries)
     write_results(out, runs)
-    _report(results, _about(what, folds, seeds, results.n_epoch), out, _write_plots(runs, out))
+    shown = [*SIX, 'train_seconds'] if metrics == 'six' else None
+    about = _about(what, folds, seeds, compared.frame.n_epoch)
+    _report(compared, shown, about, out, _write_plots(compared, out))
 
 # %% ../../nbs/use/07_cli.ipynb #51501372
 def _titles(ratings):
