@@ -152,8 +152,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'movielens_ce/compare/fit.py'),
                                           'movielens_ce.compare.fit._gaussian_of_twin': ( 'compare/fit.html#_gaussian_of_twin',
                                                                                           'movielens_ce/compare/fit.py'),
-                                          'movielens_ce.compare.fit._one_cycle': ( 'compare/fit.html#_one_cycle',
-                                                                                   'movielens_ce/compare/fit.py'),
                                           'movielens_ce.compare.fit._out_of_fold_of': ( 'compare/fit.html#_out_of_fold_of',
                                                                                         'movielens_ce/compare/fit.py'),
                                           'movielens_ce.compare.fit._settings': ( 'compare/fit.html#_settings',

@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['Fitted', 'one_thread', 'train', 'out_of_fold', 'fit_heads', 'fit']
 
-# %% ../../nbs/compare/03_fit.ipynb #12004ef0
+# %% ../../nbs/compare/03_fit.ipynb #8f1b5ab9
 import random
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -122,12 +121,7 @@ def _fit_fastai(entry, ratings, splits, dls, seed):
     if entry.trainer == 'fastai': dls = _their_dls(_as_rows(ratings, dls), splits, entry.bs)
     return model, _fit_learner(model, dls, entry)
 
-# %% ../../nbs/compare/03_fit.ipynb #737be2c8
-def _one_cycle(entry):
-    "The training loop with the settings of an entry."
-    return partial(fit_one_cycle, n_epoch=entry.n_epoch, lr_max=entry.lr, wd=entry.wd, wd_of=entry.wd_of, eps=entry.eps,
-                   loss_func=entry.loss_func, progress=False)
-
+# %% ../../nbs/compare/03_fit.ipynb #bdc7744e
 def _fit_stack(entry, dls, seeds, valid_every=1):
     "Trains a model for each seed, all at once. Returns (trained models, history of all)."
     models = []

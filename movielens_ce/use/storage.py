@@ -59,7 +59,7 @@ def _keys(sets, pairs):
     side = lambda n: pairs if n.endswith('items_of_user') else pairs.flip(1)
     return {f'{n}.key': torch.unique(side(n)[:, 0]*m.shape[1] + side(n)[:, 1]) for n, m in sets.items()}
 
-# %% ../../nbs/use/05_storage.ipynb #42827c31
+# %% ../../nbs/use/05_storage.ipynb #a660595a
 def _weights(model, pairs):
     "The tensors of a model, without the keys of sets that follow from the training pairs."
     keys = _keys(_sets(model), pairs)
@@ -72,7 +72,6 @@ def _built(description, weights, pairs):
     kinds = {t.dtype for t in weights.values() if t.is_floating_point()}
     if len(kinds) == 1: model.to(*kinds)
     weights = _keys(_sets(model), pairs) | weights
-    for n, m in _sets(model).items(): m.key = weights[f'{n}.key']
     model.load_state_dict(weights)
     return model.eval()
 
