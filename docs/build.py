@@ -176,7 +176,7 @@ def processed(path):
     from nbdev import processors as P
     from nbdev.process import NBProcessor
 
-    module = '.'.join(page_name(path).with_suffix('').parts)
+    module = '.'.join(page_name(path.relative_to(NBS)).with_suffix('').parts)
     names, lines = (dict(vars(import_module(f'{PACKAGE}.{module}'))),
                     definitions(module)) if module in modules() else ({}, {})
 

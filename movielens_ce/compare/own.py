@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['BOOK', 'make_from', 'target_of', 'own_space', 'own_entry', 'from_file', 'entries_of']
 
-# %% ../../nbs/compare/08_own.ipynb #936a44ce
+# %% ../../nbs/compare/08_own.ipynb #e05a94d1
 import importlib.util
 import inspect
 import sys
 from functools import partial
 from pathlib import Path
 
+import cloudpickle
 import torch
-from joblib.externals import cloudpickle
 from torch import nn
 
 from .entries import Choice, Entry, Span, entry_of
