@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OrdinalLikelihood', 'GaussianLikelihood', 'csr', 'from_scipy', 'RatingMatrix', 'regressors', 'conjugate_gradients',
-           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior']
+           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'mixing', 'diagnostics']
 
 # %% ../../nbs/training/05_posterior.ipynb #5923a5c8
 import math
@@ -224,12 +224,12 @@ def regressors(
         parts.append(sps.coo_array((f.weight.flatten().numpy(), at), (n[side], len(f))).tocsr())
     return parts
 
-# %% ../../nbs/training/05_posterior.ipynb #3228c558
+# %% ../../nbs/training/05_posterior.ipynb #067208b1
 def conjugate_gradients(
     product, # A function that multiplies by the matrix, `[m, d] -> [m, d]`; each column may have a matrix of its own
     rhs:torch.Tensor, # Right-hand sides, `[m, d]`
     diagonal:torch.Tensor, # Diagonals of the matrices, `[m, d]`; the preconditioner
-    tol:float=1e-3, # Size of the residual, relative to the right-hand side, at which a column is solved
+    tol:float=1e-2, # Size of the residual, relative to the right-hand side, at which a column is solved
     n_steps:int=200, # Steps at most
 ) -> torch.Tensor: # Solutions, `[m, d]`
     "Solves a symmetric positive definite system for each column."
@@ -499,6 +499,29 @@ def forward(self:Posterior,
     parts = zip(x_cat.split(size), [None]*len(x_cat) if x_cont is None or not len(x_cat) else x_cont.split(size))
     return torch.cat([self.samples(x, c).logsumexp(0) - math.log(len(self)) for x, c in parts])
 
+# %% ../../nbs/training/05_posterior.ipynb #9df1e29b
+_LIKELIHOODS = dict(ordinal=OrdinalLikelihood, gaussian=GaussianLikelihood)
+
+@patch(as_prop=True)
+def config(self:Posterior):
+    "What `from_config` needs, in JSON types."
+    name, = (k for k, cls in _LIKELIHOODS.items() if isinstance(self.likelihood, cls))
+    told = self.n_classes if name == 'ordinal' else list(self.likelihood.levels)
+    shapes = {k: list(t.shape) for k, t in self.state_dict().items()}
+    return dict(likelihood=name, told=told, shapes=shapes, n_factors=self.n_factors, n_chains=self.n_chains)
+
+@patch(cls_method=True)
+def from_config(cls:Posterior,
+    likelihood:str, # Name of the likelihood
+    told, # Its argument
+    shapes:dict, # Name of a tensor -> its shape
+    n_factors:int, # Length of the factors
+    n_chains:int, # Number of chains
+) -> Posterior: # Its tensors are zeros until they are loaded
+    "Makes a posterior for the tensors of another one."
+    tensors = {k: torch.zeros(shape) for k, shape in shapes.items()}
+    return cls(_LIKELIHOODS[likelihood](told), **tensors, n_factors=n_factors, n_chains=n_chains).eval()
+
 # %% ../../nbs/training/05_posterior.ipynb #995a4e53
 @patch(cls_method=True)
 def from_dls(cls:Chain,
@@ -522,13 +545,13 @@ def from_dls(cls:Chain,
     observed = likelihood.observe(ds.y.flatten().to(like.device)[ratings.order], dtype)
     return cls(ratings, observed, context.to(like)[ratings.order], likelihood, priors, likelihood.start(dls), n_factors, seed)
 
-# %% ../../nbs/training/05_posterior.ipynb #97e16374
+# %% ../../nbs/training/05_posterior.ipynb #4e9d28cc
 @patch
 def run(self:Chain,
     n_steps:int, # Number of steps
     burn:int, # Steps before the first sample
     every:int, # Steps from one sample to the next
-    size:float=.4, # Time of a step
+    size:float=.5, # Time of a step
     friction:float=.15, # Friction after the first steps
     draw_every:int=5, # Steps from one draw of W and the precisions to the next
     dtype:torch.dtype=torch.float32, # Type of the samples
@@ -566,3 +589,43 @@ def fit_posterior(
     tables = [torch.stack(o) for o in zip(*(sample for samples in kept for sample in samples))]
     likelihood = settings.get('likelihood') or OrdinalLikelihood.from_dls(dls)
     return Posterior(likelihood, *tables, n_factors, n_chains, trace).eval()
+
+# %% ../../nbs/training/05_posterior.ipynb #89ebc782
+def mixing(
+    draws, # Draws of one quantity, `[n_chains, n]`
+) -> tuple: # (R-hat, effective sample size)
+    "Rank-normalised split R-hat, and the effective sample size of all draws."
+    draws = np.asarray(draws, float)
+    n = draws.shape[1]//2
+    halves = np.concatenate([draws[:, :n], draws[:, -n:]])
+    z = norm.ppf((rankdata(halves).reshape(halves.shape) - .375)/(halves.size + .25))
+    within, between = z.var(1, ddof=1).mean(), z.mean(1).var(ddof=1)
+    total = (n - 1)/n*within + between
+    spectrum = np.abs(np.fft.rfft(z - z.mean(1, keepdims=True), 2*n))**2
+    lagged = np.fft.irfft(spectrum)[:, :n].mean(0)/(n - 1)
+    rho = 1 - (within - lagged)/total
+    pairs = rho[:n//2*2].reshape(-1, 2).sum(1)
+    pairs = np.minimum.accumulate(pairs[:np.argmax(np.r_[pairs, -1] < 0)])
+    return float(np.sqrt(total/within)), float(min(halves.size/max(2*pairs.sum() - 1, 1e-3), halves.size))
+
+# %% ../../nbs/training/05_posterior.ipynb #1385b96b
+def diagnostics(
+    posterior:Posterior, # From `fit_posterior`
+    dl=None, # A loader, such as `dls.valid`, for whose first pairs predictions are examined; None: no predictions
+    n_pairs:int=100, # Number of these pairs
+    at_most:float=1.1, # R-hat above which a warning is given
+) -> pd.DataFrame: # Quantity × (mean, sd, r_hat, ess); for the predictions, R-hat and effective size of the worst pair
+    "Tells whether the chains agree. Warns if they do not."
+    traces = {name: posterior.trace[name].to_numpy() for name in posterior.trace.columns.drop(['chain', 'step'])}
+    def row(draws): return draws.mean(), draws.std(), *mixing(draws.reshape(posterior.n_chains, -1))
+    rows = {name: row(draws) for name, draws in traces.items()}
+    if dl is not None:
+        pairs = [t[:n_pairs].cpu() for t in dl.dataset.tensors[:dl.dataset.n_inp]]
+        levels = posterior.samples(*pairs).exp() @ torch.arange(posterior.n_classes, dtype=torch.float32)
+        mean, sd, r_hat, ess = np.array([row(o) for o in levels.T.numpy()]).T
+        rows['predicted level, worst pair'] = mean.mean(), sd.mean(), r_hat.max(), ess.min()
+    frame = pd.DataFrame(rows, index=['mean', 'sd', 'r_hat', 'ess']).T
+    for name in frame.index[frame.r_hat > at_most][:1]:
+        warnings.warn(f'the chains have not mixed: R-hat of {name} is {frame.r_hat[name]:.2f}, and {at_most} is the most that is '
+                      'trusted; use more steps, or a longer burn', stacklevel=2)
+    return frame
