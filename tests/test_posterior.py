@@ -86,16 +86,16 @@ def test_precisions_have_the_moments_of_the_gamma():
 class Joint:
     "A tiny model whose parameters and ratings can be drawn from their joint distribution, alone or by turns of the sampler."
     def __init__(self):
-        pairs = [(u, i) for u in range(5) for i in range(4) if (u + i) % 5]
+        pairs = [(u, i) for u in range(8) for i in range(6)]
         frame = pd.DataFrame(pairs, columns=['user', 'item']).assign(rating=np.arange(len(pairs)) % 3 + 1.)
         dls = rating_dls(frame, (np.arange(len(pairs)), [0]), target='class', device='cpu')
         self.chain = c = Chain.from_dls(dls, 1, dtype=F64)
         for p in c.priors: p.omega[0] = 4.
         for part in c.split(c.precision)[2:]: part[:] = 4.
         for part in c.split(c.center)[2:]: part[:] = 0.
-        c.information[:] = 1.
+        c.information[:] = 4.
 
-    def prior(self):
+    def draw(self):
         "Draws all parameters from their prior, then the ratings."
         c = self.chain
         for p in c.priors:
@@ -119,11 +119,11 @@ class Joint:
         c.observed = c.likelihood.observe(self.y, F64)
         c.set_likelihood()
 
-    def turn(self, n_steps=3):
-        "Moves the parameters by the sampler, then draws the ratings."
-        for _ in range(n_steps): self.chain.step(.25, .5)
-        self.chain.draw()
-        self.rate()
+    def move(self):
+        "Moves the parameters by the sampler."
+        for _ in range(3):
+            for _ in range(4): self.chain.step(.25, .5)
+            self.chain.draw()
 
     def numbers(self):
         "Bounded functions of parameters and ratings."
@@ -132,19 +132,131 @@ class Joint:
         own = [f for p, z in zip(c.priors, (users, items)) for f in
                (p.lam.log().clamp(-2, 6).mean(), p.omega[1].log().clamp(-2, 6).mean(), p.w.abs().clamp(max=2).mean(),
                 z[:, 0].abs().clamp(max=2).mean(), z[:, 2].tanh().mean(), z[:, 2].abs().clamp(max=2).mean())]
-        levels = [(self.y == k).double().mean() for k in (0, 1)]
-        return torch.stack([*own, raw.tanh().mean(), raw.abs().mean(), weights[0], weights[0]**2, *levels]).numpy()
+        value = users[c.ratings.user, 1] + items[c.ratings.item, 1] + weights[0] + (users[:, :1] @ items[:, :1].T).flatten()
+        gap = users[c.ratings.user, 2] + items[c.ratings.item, 2] + raw[0]
+        fits = [(value.clamp(-4, 4)*(self.y - 1)).mean(), (gap.clamp(-4, 4)*((self.y == 1)*1. - .2)).mean()]
+        return torch.stack([*own, raw.tanh().mean(), raw.abs().mean(), weights[0], weights[0]**2, *fits]).numpy()
 
 
-def geweke(n):
-    "The largest difference, in standard errors, between means under the joint distribution and under the sampler (Geweke, 2004)."
-    joint, alone, turns = Joint(), [], []
+def drift(n):
+    """The largest mean change of a number by the sampler, in standard errors, over `n` draws from the joint distribution.
+    The sampler leaves the joint distribution of parameters and ratings as it is, so no mean may change (Geweke, 2004)."""
+    joint, changes = Joint(), []
     for _ in range(n):
-        joint.prior()
-        alone.append(joint.numbers())
-    for _ in range(n):
-        joint.turn()
-        turns.append(joint.numbers())
-    alone, turns = np.array(alone), np.array(turns)
-    sizes = np.array([mixing(o[None])[1] for o in turns.T])
-    return np.abs((alone.mean(0) - turns.mean(0))/np.sqrt(alone.var(0)/n + turns.var(0)/sizes)).max()
+        joint.draw()
+        before = joint.numbers()
+        joint.move()
+        changes.append(joint.numbers() - before)
+    changes = np.array(changes)
+    return np.abs(changes.mean(0))/(changes.std(0)/np.sqrt(n))
+
+
+def without_raw(gradient):
+    "The gradient without the derivatives by the raw parameters."
+    def broken(self, score, raw, observed):
+        log_p, d_score, d_raw = gradient(self, score, raw, observed)
+        return log_p, d_score, 0*d_raw
+    return broken
+
+
+def half_score(gradient):
+    "The gradient with half of the derivatives by the score."
+    def broken(self, score, raw, observed):
+        log_p, d_score, d_raw = gradient(self, score, raw, observed)
+        return log_p, d_score/2, d_raw
+    return broken
+
+
+def wrong_rate(draw):
+    "The draw of a precision with the whole sum of squares in its rate, not half of it."
+    return lambda rng, n, squares, *args, **kwargs: draw(rng, n, 2*squares, *args, **kwargs)
+
+
+@pytest.mark.slow(10)
+def test_the_sampler_leaves_the_joint_distribution_as_it_is(): assert drift(400).max() < 4
+
+
+@pytest.mark.slow(10)
+@pytest.mark.parametrize('place, name, broken', [(OrdinalLikelihood, 'gradient', without_raw), (OrdinalLikelihood, 'gradient', half_score),
+                                                 (module, 'draw_precision', wrong_rate)])
+def test_a_broken_sampler_does_not(monkeypatch, place, name, broken):
+    monkeypatch.setattr(place, name, broken(getattr(place, name)))
+    assert drift(400).max() > 6
+
+
+def test_unknown_ids_are_draws_from_the_population():
+    rng, n = np.random.default_rng(0), 4000
+    ones, kinds = sps.csr_array(np.ones((4, 1), np.float32)), sps.csr_array(np.float32([[0, 0], [1, 0], [0, 1], [0, 1]]))
+    prior = Prior([ones, kinds], np.array([1, 2]), torch.full((1,), .5))             # row 0 is unknown, row 3 has a column alone
+    prior.w = torch.tensor([[1.], [2.], [5.]])
+    noise = torch.randn(n, 2, 1, generator=torch.Generator().manual_seed(0))
+    tables = torch.stack([prior.table(torch.zeros(2, 1), e, rng) for e in noise])[..., 0]
+    stranger, told = tables[:, 0], tables[:, 3]
+    assert (tables[:, 1:3] == 0).all()                                               # ids with ratings are as they are
+    assert abs(told.mean() - 6) < .05 and abs(told.std() - .5) < .02                 # 1 + 5, and the noise of a row
+    assert abs(stranger.mean() - 4.5) < .1 and abs(stranger.var() - (.25 + 1.5**2)) < .1       # 1 + 2 or 1 + 5
+
+
+@pytest.fixture(scope='module')
+def noisy():
+    "Loaders of 800 ratings of 40 users and 30 items on three levels, by biases and chance."
+    rng = np.random.default_rng(0)
+    u, i = rng.permutation([(u, i) for u in range(40) for i in range(30)])[:800].T
+    score = rng.normal(size=40)[u] + rng.normal(size=30)[i] + rng.logistic(size=800)
+    return rating_dls(pd.DataFrame(dict(user=u, item=i, rating=np.digitize(score, [-1, 1]) + 1.)), target='class', device='cpu')
+
+
+@pytest.mark.slow(5)
+def test_two_chains_agree(noisy):
+    model = fit_posterior(noisy, n_factors=2, sets=False, n_steps=1200, burn=300, every=3, n_chains=2)
+    table = diagnostics(model, noisy.valid)
+    settled = table.drop(['dot_sd', 'precision'])                # of factors that these ratings do not need
+    assert settled.r_hat.max() < 1.1 and settled.ess.min() > 50
+    one, two = model.samples(noisy.train_ds.x_cat).exp().chunk(2)
+    one, two = (o.mean(0) @ torch.arange(3.) for o in (one, two))
+    assert (one - two).abs().mean() < .05*one.std() and not torch.equal(one, two)
+
+
+def test_chains_that_have_not_mixed_are_told(dls):
+    short = fit_posterior(dls, n_factors=3, n_steps=40, burn=0, every=2, n_chains=2)
+    with pytest.warns(UserWarning, match='have not mixed'): diagnostics(short)
+
+
+def test_seeds(made_up):
+    dls = loaders(made_up)
+    def drawn(seed, **settings): return fit_posterior(dls, n_factors=2, n_steps=50, burn=40, every=2, seed=seed, **settings).state_dict()
+    one, again, other = drawn(0, n_chains=2), drawn(0, n_chains=2, n_workers=2), drawn(1, n_chains=2)
+    assert all(torch.equal(t, again[k]) for k, t in one.items())
+    assert all(not torch.equal(t, other[k]) for k, t in one.items())
+    n = len(one['users'])//2
+    assert not torch.equal(one['users'][:n], one['users'][n:])
+
+
+def test_it_predicts_like_any_model_of_classes(dls, posterior):
+    x, c = dls.train_ds.x_cat, dls.train_ds.x_cont
+    out = posterior(x, c)
+    assert out.shape == (len(x), dls.c) and out.dtype == torch.float32
+    torch.testing.assert_close(out.log_softmax(1), out, atol=1e-5, rtol=0)
+    torch.testing.assert_close(posterior(x[:7], c[:7]), out[:7])
+    assert posterior(x[:1], c[:1]).shape == (1, dls.c) and posterior(x[:0], c[:0]).shape == (0, dls.c)
+    assert posterior(torch.zeros(3, 2, dtype=torch.int64)).isfinite().all()
+    shares = np.bincount(dls.train_ds.y.flatten(), minlength=dls.c)/len(x)
+    constant = -(shares*np.log(np.clip(shares, 1e-9, 1))).sum()
+    assert score(predict(posterior, dls.train))['nll'] < constant
+
+
+def test_it_can_be_saved(dls, posterior):
+    x, c = dls.valid_ds.x_cat, dls.valid_ds.x_cont
+    half = Posterior.from_config(**posterior.config).half()
+    half.load_state_dict(load(save({k: t.half() for k, t in posterior.state_dict().items()})))
+    torch.testing.assert_close(half(x, c), posterior(x, c), atol=.01, rtol=0)
+
+
+def test_a_gaussian_likelihood(dls):
+    model = fit_posterior(dls, 3, n_steps=150, burn=80, likelihood=GaussianLikelihood.from_dls(dls), offsets=False)
+    assert model.users.shape[2] == 4 and model.raw.shape[1] == 1
+    assert score(predict(model, dls.train))['rmse'] < np.std(dls.scale.to_rating(dls.train_ds.y.numpy()))
+
+
+def test_ratings_cannot_be_the_target(made_up):
+    with pytest.raises(ValueError, match="target='class'"): fit_posterior(rating_dls(made_up, device='cpu'))

@@ -22,7 +22,7 @@ from scipy.stats import norm, rankdata
 
 from ..models.heads import CumulativeLogit, level_shares
 
-# %% ../../nbs/training/05_posterior.ipynb #a9433b88
+# %% ../../nbs/training/05_posterior.ipynb #5212aa49
 class OrdinalLikelihood:
     "Cumulative logit: ordered levels between cuts. A pair's raw parameters, `[..., K − 2]`, are its distances between cuts before the softplus."
     def __init__(self,
@@ -41,7 +41,7 @@ class OrdinalLikelihood:
     ) -> tuple: # (location, raw parameters `[K − 2]`)
         "The parameters that predict the share of each level among the training ratings."
         first, gaps = CumulativeLogit(level_shares(dls)).cuts(None, 1)
-        return -float(first), gaps[0].detach().expm1().log()
+        return -first.item(), gaps[0].detach().expm1().log()
 
 # %% ../../nbs/training/05_posterior.ipynb #804de15b
 @patch
@@ -436,7 +436,7 @@ def draw(self:Chain):
     for z, prior in zip(self.split(self.theta), self.priors): prior.draw(z, self.noise, self.rng)
     self.set_prior()
 
-# %% ../../nbs/training/05_posterior.ipynb #e4efef7d
+# %% ../../nbs/training/05_posterior.ipynb #a82f5177
 @patch
 def sample(self:Chain) -> tuple: # (users `[n_users, d]`, items `[n_items, d]`, raw parameters, weights of the context)
     "The present parameters, with all rows of the tables."
@@ -447,9 +447,11 @@ def sample(self:Chain) -> tuple: # (users `[n_users, d]`, items `[n_items, d]`, 
 @patch
 def record(self:Chain) -> dict: # Name -> value
     "Numbers whose traces show whether the chain has settled."
-    (users, items), k = (1/p.lam for p in self.priors), self.n_factors
-    return dict(log_likelihood=float(self.log_likelihood)/len(self.ratings), user_bias_sd=float(users[k].sqrt()),
-                item_bias_sd=float(items[k].sqrt()), dot_sd=float((users[:k] @ items[:k]).sqrt()))
+    (users, items, *_), k = self.split(self.theta), self.n_factors
+    p, q, lam = users[:, :k], items[:, :k], torch.cat([prior.lam for prior in self.priors])
+    return dict(log_likelihood=self.log_likelihood.item()/len(self.ratings), user_sd=(users[:, k] + p @ q.mean(0)).std().item(),
+                item_sd=(items[:, k] + q @ p.mean(0)).std().item(), dot_sd=(p.var(0) @ q.var(0)).sqrt().item(),
+                precision=lam.log().mean().exp().item())
 
 # %% ../../nbs/training/05_posterior.ipynb #31da218b
 class Posterior(Module):
@@ -474,7 +476,7 @@ class Posterior(Module):
         return self.likelihood.n_classes
     def __len__(self): return len(self.users)
 
-# %% ../../nbs/training/05_posterior.ipynb #7149ccf9
+# %% ../../nbs/training/05_posterior.ipynb #c9295e97
 @patch
 def samples(self:Posterior,
     x_cat:torch.Tensor, # User and item rows, int64 `[n, 2]`
@@ -496,8 +498,9 @@ def forward(self:Posterior,
 ) -> torch.Tensor: # Log-probabilities, float32 `[n, K]`
     "Returns the logarithms of the mean probabilities. Pairs are taken in pieces, so that memory is bounded."
     size = max(1, 2**20//(len(self)*self.users.shape[-1]))
-    parts = zip(x_cat.split(size), [None]*len(x_cat) if x_cont is None or not len(x_cat) else x_cont.split(size))
-    return torch.cat([self.samples(x, c).logsumexp(0) - math.log(len(self)) for x, c in parts])
+    if x_cont is None: x_cont = self.weights.new_zeros(len(x_cat), self.weights.shape[1] - 1, dtype=torch.float32)
+    pieces = zip(x_cat.split(size), x_cont.split(size))
+    return torch.cat([self.samples(x, c).logsumexp(0) - math.log(len(self)) for x, c in pieces])
 
 # %% ../../nbs/training/05_posterior.ipynb #9df1e29b
 _LIKELIHOODS = dict(ordinal=OrdinalLikelihood, gaussian=GaussianLikelihood)
@@ -590,7 +593,7 @@ def fit_posterior(
     likelihood = settings.get('likelihood') or OrdinalLikelihood.from_dls(dls)
     return Posterior(likelihood, *tables, n_factors, n_chains, trace).eval()
 
-# %% ../../nbs/training/05_posterior.ipynb #89ebc782
+# %% ../../nbs/training/05_posterior.ipynb #a1c1ac02
 def mixing(
     draws, # Draws of one quantity, `[n_chains, n]`
 ) -> tuple: # (R-hat, effective sample size)
@@ -601,6 +604,7 @@ def mixing(
     z = norm.ppf((rankdata(halves).reshape(halves.shape) - .375)/(halves.size + .25))
     within, between = z.var(1, ddof=1).mean(), z.mean(1).var(ddof=1)
     total = (n - 1)/n*within + between
+    if not within: return (1., float(draws.size)) if not between else (math.inf, 1.)
     spectrum = np.abs(np.fft.rfft(z - z.mean(1, keepdims=True), 2*n))**2
     lagged = np.fft.irfft(spectrum)[:, :n].mean(0)/(n - 1)
     rho = 1 - (within - lagged)/total
@@ -608,12 +612,12 @@ def mixing(
     pairs = np.minimum.accumulate(pairs[:np.argmax(np.r_[pairs, -1] < 0)])
     return float(np.sqrt(total/within)), float(min(halves.size/max(2*pairs.sum() - 1, 1e-3), halves.size))
 
-# %% ../../nbs/training/05_posterior.ipynb #1385b96b
+# %% ../../nbs/training/05_posterior.ipynb #3b9904e2
 def diagnostics(
     posterior:Posterior, # From `fit_posterior`
     dl=None, # A loader, such as `dls.valid`, for whose first pairs predictions are examined; None: no predictions
     n_pairs:int=100, # Number of these pairs
-    at_most:float=1.1, # R-hat above which a warning is given
+    at_most:float=1.2, # R-hat above which a warning is given
 ) -> pd.DataFrame: # Quantity × (mean, sd, r_hat, ess); for the predictions, R-hat and effective size of the worst pair
     "Tells whether the chains agree. Warns if they do not."
     traces = {name: posterior.trace[name].to_numpy() for name in posterior.trace.columns.drop(['chain', 'step'])}
@@ -625,7 +629,8 @@ def diagnostics(
         mean, sd, r_hat, ess = np.array([row(o) for o in levels.T.numpy()]).T
         rows['predicted level, worst pair'] = mean.mean(), sd.mean(), r_hat.max(), ess.min()
     frame = pd.DataFrame(rows, index=['mean', 'sd', 'r_hat', 'ess']).T
-    for name in frame.index[frame.r_hat > at_most][:1]:
-        warnings.warn(f'the chains have not mixed: R-hat of {name} is {frame.r_hat[name]:.2f}, and {at_most} is the most that is '
-                      'trusted; use more steps, or a longer burn', stacklevel=2)
+    judged = frame.loc[['log_likelihood', *frame.index[len(traces):]]]
+    for name, r_hat in judged.r_hat[judged.r_hat > at_most][:1].items():
+        warnings.warn(f'the chains have not mixed: R-hat of {name} is {r_hat:.2f}, and {at_most} is the most that is trusted; '
+                      'use more steps, or a longer burn', stacklevel=2)
     return frame
