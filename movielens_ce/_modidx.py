@@ -1175,6 +1175,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                  'movielens_ce/training/posterior.py'),
                                                  'movielens_ce.training.posterior.mixing': ( 'training/posterior.html#mixing',
                                                                                              'movielens_ce/training/posterior.py'),
+                                                 'movielens_ce.training.posterior.plot_traces': ( 'training/posterior.html#plot_traces',
+                                                                                                  'movielens_ce/training/posterior.py'),
                                                  'movielens_ce.training.posterior.regressors': ( 'training/posterior.html#regressors',
                                                                                                  'movielens_ce/training/posterior.py')},
             'movielens_ce.use.cli': { 'movielens_ce.use.cli._Terminated': ('use/cli.html#_terminated', 'movielens_ce/use/cli.py'),

