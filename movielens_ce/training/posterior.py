@@ -7,7 +7,7 @@ __all__ = ['OrdinalLikelihood', 'GaussianLikelihood', 'csr', 'from_scipy', 'Rati
            'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'mixing', 'diagnostics',
            'plot_traces']
 
-# %% ../../nbs/training/05_posterior.ipynb #c8a524ec
+# %% ../../nbs/training/05_posterior.ipynb #d5f33ae5
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from fastai.torch_core import Module
 from fastcore.basics import patch
-from scipy.stats import norm, rankdata
+from scipy.stats import norm, qmc, rankdata
 
 from ..models.heads import CumulativeLogit, level_shares
 
@@ -296,17 +296,20 @@ def draw_precision(
     drawn = rng.gamma(shape + n/2, 1/(rate + squares.double().cpu().numpy()/2))
     return torch.from_numpy(drawn).to(squares)
 
-# %% ../../nbs/training/05_posterior.ipynb #068a51cc
+# %% ../../nbs/training/05_posterior.ipynb #42c6bc09
 class Prior:
     "The prior of one side: regressors, their weights W, and all precisions. Its rows are those with training ratings."
     def __init__(self,
         parts:list, # Regressors of all rows of the table, by group, see `regressors`
         rows:np.ndarray, # The table's rows with training ratings
         sd:torch.Tensor, # Standard deviation of each column at the start, `[d]`
+        seed:int=0, # Seed of the draws of other rows
     ):
         self.parts, self.rows, n_rows, d = parts, rows, parts[0].shape[0], len(sd)
         self.others = np.setdiff1d(np.arange(n_rows), rows)
         self.known = np.stack([np.diff(p.indptr)[self.others] > 0 for p in parts])
+        self.points = qmc.Sobol(d + 1, rng=seed)
+        self.shift = np.random.default_rng(seed).random((len(self.others), d + 1))
         f = sps.hstack([p[rows] for p in parts]).tocsr()
         self.f, self.ft = from_scipy(f, sd), from_scipy(f.T, sd)
         self.squares = torch.from_numpy(f.multiply(f).sum(0)).to(sd).reshape(-1, 1)
@@ -330,19 +333,20 @@ def draw(self:Prior,
     for k, w in enumerate(self.w.split(self.sizes)):
         if k: self.omega[k] = draw_precision(rng, len(w), (w**2).sum(0), rate=.05)
 
-# %% ../../nbs/training/05_posterior.ipynb #76207ebb
+# %% ../../nbs/training/05_posterior.ipynb #1739c302
 @patch
 def table(self:Prior,
     z:torch.Tensor, # Rows with ratings, `[n, d]`
-    noise:torch.Tensor, # Standard normal numbers for the others, `[len(self.others), d]`
-    rng:np.random.Generator, # Source of the random ids
 ) -> torch.Tensor: # `[n_rows, d]`, row 0 for the unknown id
     "All rows of the table. A row without ratings is drawn from the prior."
-    donors, w = rng.choice(self.rows, len(self.others)), self.w.cpu().numpy()
-    mean = sum(p[np.where(known, self.others, donors)] @ w for p, known, w in
-               zip(self.parts, self.known, np.split(w, np.cumsum(self.sizes)[:-1])))
+    even = (self.points.random() + self.shift) % 1
+    donors = self.rows[(even[:, -1]*len(self.rows)).astype(int)]
+    noise = norm.ppf(even[:, :-1].clip(1e-6, 1 - 1e-6))
+    weights = np.split(self.w.cpu().numpy(), np.cumsum(self.sizes)[:-1])
+    rows = [np.where(known, self.others, donors) for known in self.known]
+    mean = sum(p[at] @ w for p, at, w in zip(self.parts, rows, weights))
     out = z.new_empty(self.parts[0].shape[0], z.shape[1])
-    out[self.rows], out[self.others] = z, torch.from_numpy(mean).to(z) + noise/self.lam.sqrt()
+    out[self.rows], out[self.others] = z, torch.from_numpy(mean).to(z) + torch.from_numpy(noise).to(z)/self.lam.sqrt()
     return out
 
 # %% ../../nbs/training/05_posterior.ipynb #2c8b7c23
@@ -463,12 +467,12 @@ def draw(self:Chain):
     for z, prior in zip(self.split(self.theta), self.priors): prior.draw(z, self.noise, self.rng)
     self.set_prior()
 
-# %% ../../nbs/training/05_posterior.ipynb #0f3f39dd
+# %% ../../nbs/training/05_posterior.ipynb #a8cefe9d
 @patch
 def sample(self:Chain) -> tuple: # (users `[n_users, d]`, items `[n_items, d]`, raw parameters, weights of the context)
     "The present parameters, with all rows of the tables."
     *rows, raw, weights = self.split(self.theta)
-    tables = [p.table(z, self.noise((len(p.others), z.shape[1])), self.rng) for p, z in zip(self.priors, rows)]
+    tables = [prior.table(z) for prior, z in zip(self.priors, rows)]
     return (*tables, raw.clone(), weights.clone())
 
 # %% ../../nbs/training/05_posterior.ipynb #286a596f
@@ -557,7 +561,7 @@ def from_config(cls:Posterior,
     tensors = {k: torch.zeros(shape, dtype=torch.float16) for k, shape in shapes.items()}
     return cls(_LIKELIHOODS[likelihood](told), **tensors, n_factors=n_factors, n_chains=n_chains).eval()
 
-# %% ../../nbs/training/05_posterior.ipynb #e66b1ce1
+# %% ../../nbs/training/05_posterior.ipynb #7df697de
 @patch(cls_method=True)
 def from_dls(cls:Chain,
     dls, # Loaders from `rating_dls(target='class', …)`
@@ -576,7 +580,7 @@ def from_dls(cls:Chain,
     ratings = RatingMatrix(torch.from_numpy(np.stack(x, 1)), [len(o) for o in rows], like)
     context = torch.ones(len(ds), 1) if ds.x_cont is None else F.pad(ds.x_cont, (1, 0), value=1.)
     sd = torch.tensor([.4]*n_factors + [.5] + [.4]*likelihood.n_raw*offsets).to(like)
-    priors = [Prior(regressors(dls, side, sets), rows[side], sd) for side in (0, 1)]
+    priors = [Prior(regressors(dls, side, sets), rows[side], sd, seed=2*seed + side) for side in (0, 1)]
     observed = likelihood.observe(ds.y.flatten().to(like.device)[ratings.order], dtype)
     context = context.to(like)[ratings.order]
     return cls(ratings, observed, context, likelihood, priors, likelihood.start(dls), n_factors, seed)
