@@ -77,8 +77,8 @@ def test_the_weights_have_the_mean_and_covariance_of_the_closed_form():
     rng, n, m = np.random.default_rng(0), 12, 5
     f = sps.random_array((n, m), density=.5, rng=rng)
     f, ft = (module.from_scipy(o, torch.zeros(0, dtype=F64)) for o in (f, f.T))
-    dense, z, lam, omega = f.to_dense(), torch.from_numpy(rng.normal(size=(n, 1))), torch.tensor([3.],
-                                                                                                 dtype=F64), torch.full((m, 1), 2., dtype=F64)
+    dense, z = f.to_dense(), torch.from_numpy(rng.normal(size=(n, 1)))
+    lam, omega = torch.tensor([3.], dtype=F64), torch.full((m, 1), 2., dtype=F64)
     def draw(e1, e2): return draw_weights(f, ft, (dense**2).sum(0)[:, None], z, lam, omega, (e1, e2), tol=1e-12)
     none = torch.zeros(n, 1, dtype=F64), torch.zeros(m, 1, dtype=F64)
     precision = 3*dense.T @ dense + 2*torch.eye(m, dtype=F64)
@@ -267,7 +267,7 @@ def test_it_predicts_like_any_model_of_classes(dls, posterior):
 
 def test_it_can_be_saved(dls, posterior):
     x, c = dls.valid_ds.x_cat, dls.valid_ds.x_cont
-    again = Posterior.from_config(**json.loads(json.dumps(posterior.config)))
+    again = Posterior.from_config(**json.loads(json.dumps(posterior.config())))
     again.load_state_dict(load(save(posterior.state_dict())))
     assert torch.equal(again(x, c), posterior(x, c)) and not again.training
 

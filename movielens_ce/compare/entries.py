@@ -6,7 +6,7 @@
 __all__ = ['AXES', 'SPACES', 'MOVED_BY', 'AFTER', 'MODELS', 'DEFAULT_MODELS', 'LARGE_FROM', 'SEARCHED_ON', 'LARGE', 'Span',
            'Choice', 'Entry', 'gaussian_head', 'user_width_head', 'cuts_head', 'grid_entry', 'check_models', 'entry_of']
 
-# %% ../../nbs/compare/00_entries.ipynb #3577fc06
+# %% ../../nbs/compare/00_entries.ipynb #5a46331c
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -31,6 +31,7 @@ from movielens_ce.models.models import (
 from ..scoring.gaussian import Gaussian
 from ..scoring.posthoc import FittedHead, fit_cuts, fit_user_widths
 from ..training.losses import hl_gauss, ranked_probability
+from ..training.posterior import fit_posterior
 
 # %% ../../nbs/compare/00_entries.ipynb #9dad3e7c
 AXES = dict(
@@ -85,7 +86,7 @@ SPACES = dict(
     sets_cuts=_space('n_factors', (32, 64, 96), _SETS_BS, cuts=True, dropout=True),
 )
 
-# %% ../../nbs/compare/00_entries.ipynb #8a9bce3f
+# %% ../../nbs/compare/00_entries.ipynb #b0561a88
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     "A model of the comparison: what it is, how it is built and trained, and how its head is fitted."
@@ -103,7 +104,7 @@ class Entry:
     loss_func: Callable = None # Loss; None: squared error for ratings, cross-entropy for classes
     context: Callable = None # Makes the context, see `rating_dls`; not used for ratings without timestamps
     columns: bool = True # Whether it is told the features of users and items, where there are any
-    trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'learner': fastai's Learner; 'fastai': fastai's Learner and loader
+    trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'posterior': `fit_posterior`; 'learner', 'fastai': fastai's Learner, on our loader or its own
     fit_head: Callable = None # `(OutOfFold, DataLoaders) -> head`, fitted after training; None: see `fit`
     score: str = '' # A word of `AXES`; '' if none fits, as for the four below
     inputs: str = '' # What it is told
@@ -323,6 +324,20 @@ MODELS |= dict(
                              **_BOOK, build=_THEIR_DOT, trainer='learner'),
     fastai_nn_once = _model('nn', 'ids', *_WIDTH, 'fastai EmbeddingNN, each rating once', 'fastai',
                             **_BOOK, build=_THEIR_NN, trainer='learner'),
+)
+
+# %% ../../nbs/compare/00_entries.ipynb #95372b02
+def _posterior(inputs, title, sets=True, **told):
+    "An entry whose weights are sampled. It takes no learning rate, weight decay or batches."
+    return _model('dot', inputs, 'ce', 'both_cuts', 'trained', f'posterior: {title}', 'posterior', lr=0., wd=0., n_epoch=700,
+                  build=fit_posterior, trainer='posterior', space={}, options=dict(n_factors=16, sets=sets), **told)
+
+MODELS |= dict(
+    posterior_ids = _posterior('ids', 'dot product with cuts of users and items', sets=False, columns=False),
+    posterior_sets = _posterior('sets', 'the same with implicit sets', columns=False),
+    posterior = _posterior('columns', 'sets, and the columns that there are'),
+    posterior_earlier = _posterior('earlier', 'the same and earlier ratings'),
+    posterior_times = _posterior('both_sides', 'the same and ratings on both sides in time'),
 )
 
 # %% ../../nbs/compare/00_entries.ipynb #07e68df7

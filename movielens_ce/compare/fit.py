@@ -145,6 +145,14 @@ def _fit_loop(entry, dls, seed):
     members, history = _fit_stack(entry, dls, seeds, valid_every=5)
     return Ensemble(members, entry.target), history.groupby('epoch', as_index=False).mean().drop(columns='member')
 
+# %% ../../nbs/compare/03_fit.ipynb #9e4f616d
+def _fit_posterior(entry, dls, seed):
+    "Draws samples; the first 30 % of the steps are left out. Returns (posterior, history)."
+    n = entry.n_epoch
+    model = entry.build(dls, n_steps=n, burn=3*n//10, every=max(1, n//140), seed=seed, **entry.options)
+    history = pd.DataFrame(dict(epoch=model.trace.step, train_loss=-model.trace.log_likelihood, valid_loss=np.nan))
+    return model, history
+
 # %% ../../nbs/compare/03_fit.ipynb #280224f7
 def _by_seed(history, n):
     "The history of each member of a stack."
@@ -155,7 +163,7 @@ def _trained_at_once(entry, dls, seeds):
     models, history = _fit_stack(entry, dls, seeds, valid_every=entry.n_epoch)
     return [m.eval() for m in models], _by_seed(history, len(seeds))
 
-# %% ../../nbs/compare/03_fit.ipynb #e76cce65
+# %% ../../nbs/compare/03_fit.ipynb #2470ebbe
 def train(
     entry:Entry, # What to train
     ratings:pd.DataFrame, # Ratings with columns user, item, rating and, if there is one, timestamp
@@ -180,6 +188,7 @@ def train(
     for seed in seeds:
         start = time.perf_counter()
         if entry.trainer == 'loop': model, history = _fit_loop(entry, dls, seed)
+        elif entry.trainer == 'posterior': model, history = _fit_posterior(entry, dls, seed)
         else: model, history = _fit_fastai(entry, ratings, splits, dls, seed)
         fits.append(Fitted(entry, model.eval(), dls, seed, history, loading + time.perf_counter() - start))
     return fits

@@ -7,7 +7,7 @@ __all__ = ['OrdinalLikelihood', 'GaussianLikelihood', 'csr', 'from_scipy', 'Rati
            'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'mixing', 'diagnostics',
            'plot_traces']
 
-# %% ../../nbs/training/05_posterior.ipynb #d5f33ae5
+# %% ../../nbs/training/05_posterior.ipynb #354b9320
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +24,7 @@ from fastcore.basics import patch
 from scipy.stats import norm, qmc, rankdata
 
 from ..models.heads import CumulativeLogit, level_shares
+from ..models.parts import register
 
 # %% ../../nbs/training/05_posterior.ipynb #3479de48
 class OrdinalLikelihood:
@@ -539,16 +540,16 @@ def forward(self:Posterior,
 # %% ../../nbs/training/05_posterior.ipynb #1994fdbf
 _LIKELIHOODS = dict(ordinal=OrdinalLikelihood, gaussian=GaussianLikelihood)
 
-# %% ../../nbs/training/05_posterior.ipynb #7ab53db5
-@patch(as_prop=True)
-def config(self:Posterior):
-    "What `from_config` needs, in JSON types."
+# %% ../../nbs/training/05_posterior.ipynb #8559db46
+@patch
+def config(self:Posterior) -> dict: # In JSON types
+    "Returns the arguments of `from_config`."
     name, = (k for k, cls in _LIKELIHOODS.items() if isinstance(self.likelihood, cls))
     told = self.n_classes if name == 'ordinal' else list(self.likelihood.levels)
     shapes = {k: list(t.shape) for k, t in self.state_dict().items()}
     return dict(likelihood=name, told=told, shapes=shapes, n_factors=self.n_factors, n_chains=self.n_chains)
 
-# %% ../../nbs/training/05_posterior.ipynb #c91e1ca3
+# %% ../../nbs/training/05_posterior.ipynb #18cd12d8
 @patch(cls_method=True)
 def from_config(cls:Posterior,
     likelihood:str, # Name of the likelihood
@@ -560,6 +561,8 @@ def from_config(cls:Posterior,
     "Makes a posterior for the tensors of another one."
     tensors = {k: torch.zeros(shape, dtype=torch.float16) for k, shape in shapes.items()}
     return cls(_LIKELIHOODS[likelihood](told), **tensors, n_factors=n_factors, n_chains=n_chains).eval()
+
+register(Posterior)
 
 # %% ../../nbs/training/05_posterior.ipynb #7df697de
 @patch(cls_method=True)
