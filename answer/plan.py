@@ -124,3 +124,18 @@ COMPARISONS = (
     Comparison('earlier ratings', 'What do earlier ratings add, as a system could use them?', _knows('columns'),
                _knows('earlier'), 'rmse', '-.003'),
 )
+
+
+def _averaged(name, question, a, b, expected): return Comparison(f'averaging, {name}', question, a, b, 'nll', expected)
+
+
+# averaging over the posterior: entries of `MODELS`, one seed
+AVERAGING = (
+    _averaged('ids', 'Are samples of the posterior better than one set of weights with the same head?', 'dot_ordinal',
+              'posterior_ids', 'yes, by .03'),
+    _averaged('sets', 'Are they better where sets are known, too?', 'ordinal_ids', 'posterior_sets', 'yes, by .02'),
+    _averaged('likelihood', 'Is the ordinal likelihood better than the Gaussian under averaging?', 'posterior_gaussian',
+              'posterior_ids', 'yes, by .01'),
+    _averaged('columns', 'Do columns help under averaging?', 'posterior_sets', 'posterior', 'yes, by .006'),
+    _averaged('earlier', 'Do earlier ratings help under averaging?', 'posterior', 'posterior_earlier', 'a little'),
+)
