@@ -60,6 +60,21 @@ def log_probs(self:OrdinalLikelihood,
     low, high = edges[..., :-1], edges[..., 1:]
     return F.logsigmoid(high) + F.logsigmoid(-low) + torch.log(-torch.expm1(low - high))
 
+# %% ../../nbs/training/05_posterior.ipynb #6ee17fc3
+@patch
+def expected(self:OrdinalLikelihood,
+    score:torch.Tensor, # `[...]`
+    raw:torch.Tensor, # `[..., K − 2]`
+    values:torch.Tensor, # A number for each level, `[K]`
+) -> torch.Tensor: # `[...]`
+    "The expected value of `values`."
+    steps, cut = values.diff(), -score
+    out = values[-1] - steps[0]*cut.sigmoid()
+    for gap, step in zip(F.softplus(raw).unbind(-1), steps[1:]):
+        cut = cut + gap
+        out.addcmul_(step, cut.sigmoid(), value=-1)
+    return out
+
 # %% ../../nbs/training/05_posterior.ipynb #5323fce9
 @patch
 def observe(self:OrdinalLikelihood,
@@ -127,6 +142,16 @@ def log_probs(self:GaussianLikelihood,
     levels = torch.tensor(self.levels, dtype=score.dtype, device=score.device)
     below = torch.special.ndtr(((levels[1:] + levels[:-1])/2 - score[..., None])*(-raw).exp())
     return F.pad(F.pad(below, (1, 0)), (0, 1), value=1.).diff().clamp(min=1e-12).log()
+
+# %% ../../nbs/training/05_posterior.ipynb #1ca53d8a
+@patch
+def expected(self:GaussianLikelihood,
+    score:torch.Tensor, # `[...]`
+    raw:torch.Tensor, # `[..., 1]`
+    values:torch.Tensor, # A number for each level, `[K]`
+) -> torch.Tensor: # `[...]`
+    "The expected value of `values`."
+    return self.log_probs(score, raw).exp() @ values
 
 # %% ../../nbs/training/05_posterior.ipynb #2b8d130c
 @patch
@@ -536,6 +561,22 @@ def forward(self:Posterior,
     if x_cont is None: x_cont = self.weights.new_zeros(len(x_cat), self.weights.shape[1] - 1, dtype=torch.float32)
     pieces = zip(x_cat.split(size), x_cont.split(size))
     return torch.cat([self.samples(x, c).logsumexp(0) - math.log(len(self)) for x, c in pieces])
+
+# %% ../../nbs/training/05_posterior.ipynb #cc19216b
+@patch
+def expected(self:Posterior,
+    rows:torch.Tensor, # Rows of users, int64 `[n]`
+    values:torch.Tensor, # A number for each level, `[K]`, such as the levels themselves
+) -> torch.Tensor: # float32 `[n, n_items]`
+    "The expected value of `values` for all items, without context."
+    k, out = self.n_factors, torch.zeros(len(rows), self.items.shape[1], device=self.items.device)
+    for users, items, raw, weights in zip(self.users[:, rows], self.items, self.raw, self.weights):
+        users, items = users.float(), items.float()
+        score = torch.addmm(items[:, k] + weights[0], users[:, :k], items[:, :k].T).add_(users[:, k:k+1])
+        own = users[:, None, k+1:] + items[None, :, k+1:]
+        raw = own.add_(raw) if own.shape[-1] else raw.float().expand(*score.shape, -1)
+        out += self.likelihood.expected(score, raw, values)
+    return out/len(self)
 
 # %% ../../nbs/training/05_posterior.ipynb #1994fdbf
 _LIKELIHOODS = dict(ordinal=OrdinalLikelihood, gaussian=GaussianLikelihood)
