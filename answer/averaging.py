@@ -46,18 +46,22 @@ def by_user(compared, ratings):
     group = ranges(counts(ratings, 1)[0], (0, 10, 30, 100, 300))
     for m in compared.models:
         run = next(run for run in compared.of(m) if run.row['fold'] == '1')
-        yield score_by(run.pred, group)[['rows', 'rmse', 'accuracy', 'nll']].rename_axis('ratings').reset_index().assign(model=m)
+        yield score_by(run.pred, group)[['rows', 'rmse', 'accuracy',
+                                         'nll']].rename_axis('ratings').reset_index().assign(model=m)
 
 
 def main(out, jobs):
     ml = load_movielens('100k')
     names, columns = [*POINT, *SAMPLED], columns_of(ml)
-    runs = [run for run, _ in iter_runs(ml.ratings, names, (*FOLDS, *OTHER_SPLITS), out=f'{out}/averaging', jobs=jobs, **columns)]
+    runs = [run for run, _ in iter_runs(ml.ratings, names, (*FOLDS, *OTHER_SPLITS), out=f'{out}/averaging', jobs=jobs,
+                                        **columns)]
     compared = Comparison(runs, ml.ratings, {m: MODELS[m] for m in names})
     table = compared.frame[[*SHOWN]].assign(calibration=[adaptive_calibration_error(run.pred) for m in compared.models
-                                                         for run in sorted(compared.of(m), key=lambda r: r.row['fold'])])
+                                                         for run in sorted(compared.of(m),
+                                                                           key=lambda r: r.row['fold'])])
     on_folds = Comparison([run for run in runs if run.row['fold'] in FOLDS], ml.ratings, compared.entries)
     metrics = [m for m in ('nll', 'rmse', 'accuracy') if METRICS[m].row_loss]
     differences = paired(on_folds.losses, metrics, [(c.b, c.a) for c in AVERAGING], tests=True)
-    write([('averaging', table), ('averaging_diff', differences), ('averaging_path', pd.DataFrame(path(ml.ratings, columns))),
+    write([('averaging', table), ('averaging_diff', differences),
+           ('averaging_path', pd.DataFrame(path(ml.ratings, columns))),
            ('averaging_group', pd.concat(by_user(on_folds, ml.ratings)))])

@@ -153,7 +153,8 @@ class Joint:
 
 def drift(n):
     """The mean change of each number by the sampler, in standard errors, over `n` draws from the joint distribution.
-    The sampler leaves the joint distribution of parameters and ratings as it is, so no mean may change (Geweke, 2004)."""
+    The sampler leaves the joint distribution of parameters and ratings as it is, so no mean may change (Geweke,
+    2004)."""
     joint, changes = Joint(), []
     for _ in range(n):
         joint.draw()
@@ -200,8 +201,10 @@ def test_a_broken_sampler_does_not(monkeypatch, place, name, broken):
 
 def test_unknown_ids_are_draws_from_the_population():
     n = 2000
-    ones, kinds = sps.csr_array(np.ones((4, 1), np.float32)), sps.csr_array(np.float32([[0, 0], [1, 0], [0, 1], [0, 1]]))
-    prior = Prior([ones, kinds], np.array([1, 2]), torch.full((1,), .5))       # row 0 is unknown, row 3 has a column alone
+    ones, kinds = sps.csr_array(np.ones((4, 1), np.float32)), sps.csr_array(np.float32([[0, 0], [1, 0], [0, 1],
+                                                                                        [0, 1]]))
+    # row 0 is unknown, row 3 has a column alone
+    prior = Prior([ones, kinds], np.array([1, 2]), torch.full((1,), .5))
     prior.w = torch.tensor([[1.], [2.], [5.]])
     tables = torch.stack([prior.table(torch.zeros(2, 1)) for _ in range(n)])[..., 0]
     stranger, told = tables[:, 0], tables[:, 3]
@@ -268,7 +271,7 @@ def test_it_can_be_saved(dls, posterior):
 
 
 def test_a_gaussian_likelihood(dls):
-    model = fit_posterior(dls, 3, n_steps=150, burn=80, likelihood=GaussianLikelihood.from_dls(dls), offsets=False)
+    model = fit_posterior(dls, 3, n_steps=150, burn=80, likelihood='gaussian', offsets=False)
     assert model.users.shape[2] == 4 and model.raw.shape[1] == 1
     assert score(predict(model, dls.train))['rmse'] < np.std(dls.scale.to_rating(dls.train_ds.y.numpy()))
 

@@ -326,14 +326,17 @@ MODELS |= dict(
                             **_BOOK, build=_THEIR_NN, trainer='learner'),
 )
 
-# %% ../../nbs/compare/00_entries.ipynb #95372b02
-def _posterior(inputs, title, sets=True, **told):
+# %% ../../nbs/compare/00_entries.ipynb #d3e67582
+def _posterior(inputs, title, sets=True, columns=True, **options):
     "An entry whose weights are sampled. It takes no learning rate, weight decay or batches."
-    return _model('dot', inputs, 'ce', 'both_cuts', 'trained', f'posterior: {title}', 'posterior', lr=0., wd=0., n_epoch=700,
-                  build=fit_posterior, trainer='posterior', space={}, options=dict(n_factors=16, sets=sets), **told)
+    return _model('dot', inputs, 'ce', 'both_cuts', 'trained', f'posterior: {title}', 'posterior', lr=0., wd=0.,
+                  n_epoch=700, build=fit_posterior, trainer='posterior', space={}, columns=columns,
+                  options=dict(n_factors=16, sets=sets) | options)
 
 MODELS |= dict(
     posterior_ids = _posterior('ids', 'dot product with cuts of users and items', sets=False, columns=False),
+    posterior_gaussian = _posterior('ids', 'a dot product with widths of users and items', sets=False, columns=False,
+                                    likelihood='gaussian'),
     posterior_sets = _posterior('sets', 'the same with implicit sets', columns=False),
     posterior = _posterior('columns', 'sets, and the columns that there are'),
     posterior_earlier = _posterior('earlier', 'the same and earlier ratings'),

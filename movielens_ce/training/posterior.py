@@ -651,7 +651,7 @@ def run(self:Chain,
         if i >= 40 and i % draw_every == 0: self.draw()
     return kept, records
 
-# %% ../../nbs/training/05_posterior.ipynb #ce250e72
+# %% ../../nbs/training/05_posterior.ipynb #5f9a0e06
 def fit_posterior(
     dls, # Loaders from `rating_dls(target='class', …)`; they may have context and columns
     n_factors:int=16, # Length of the factors
@@ -662,16 +662,18 @@ def fit_posterior(
     n_chains:int=1, # Number of chains, each from a start of its own
     seed:int=0, # Seed; the same seed gives the same samples
     n_workers:int=1, # Chains that run at once, each on one thread
-    **settings, # Other settings of `Chain.from_dls`: likelihood, offsets
+    likelihood:str='ordinal', # 'ordinal': a cumulative logit; 'gaussian': a Gaussian around the rating
+    offsets:bool=True, # Whether users and items have cuts, or widths, of their own
 ) -> Posterior: # With all samples
     "Draws samples from the posterior of a matrix factorisation."
+    likelihood = _LIKELIHOODS[likelihood].from_dls(dls)
     def one(k):
         torch.set_flush_denormal(True)
-        return Chain.from_dls(dls, n_factors, sets, seed=1000*seed + k, **settings).run(n_steps, burn, every)
+        chain = Chain.from_dls(dls, n_factors, sets, likelihood, offsets, 1000*seed + k)
+        return chain.run(n_steps, burn, every)
     with ThreadPoolExecutor(n_workers) as pool: kept, records = zip(*pool.map(one, range(n_chains)))
     trace = pd.concat([pd.DataFrame(r).assign(chain=k) for k, r in enumerate(records)], ignore_index=True)
     tables = [torch.stack(o) for o in zip(*(sample for samples in kept for sample in samples))]
-    likelihood = settings.get('likelihood') or OrdinalLikelihood.from_dls(dls)
     return Posterior(likelihood, *tables, n_factors, n_chains, trace).eval()
 
 # %% ../../nbs/training/05_posterior.ipynb #a1c1ac02
