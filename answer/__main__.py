@@ -10,7 +10,7 @@ long it takes.
 import argparse
 import importlib
 
-PARTS = 'settings', 'arms', 'coverage', 'peers', 'people', 'lists', 'million', 'other_data'
+PARTS = 'settings', 'arms', 'coverage', 'peers', 'people', 'lists', 'million', 'other_data', 'averaging'
 
 
 def main():
