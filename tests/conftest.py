@@ -1,6 +1,7 @@
 """Fixtures: the real data where it can be had, and made-up ratings everywhere.
 Each of pytest's processes computes on one thread."""
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,13 @@ def pytest_collection_modifyitems(config, items):
     for group in sorted(groups.values(), key=lambda group: (seconds(group[0]) if len(group) == 1 else 0, len(group)),
                         reverse=True): min(dealt, key=len).extend(group)
     items[:] = [item for tests in dealt for item in tests]
+
+
+def quick(entries):
+    "Entries with two of those that are sampled, in few steps: the others differ by what they are told."
+    kept = {m: e for m, e in entries.items() if e.trainer != 'posterior' or m in ('posterior_ids', 'posterior_times')}
+    steps = dict(n_factors=3, n_steps=40, burn=20, every=2)
+    return {m: replace(e, options=e.options | steps) if e.trainer == 'posterior' else e for m, e in kept.items()}
 
 
 @pytest.fixture(scope='session')

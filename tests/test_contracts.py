@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import quick
 from fastai.collab import EmbeddingDotBias
 from fastai.layers import Embedding
 
@@ -63,8 +64,10 @@ def combined(score, head):
 
 
 ONE_NUMBER = 'biases', 'informed'                                                  # they have no number for each level
-EVERY = MODELS | {f'{s} {h}': combined(s, h) for s in SCORES for h in HEADS if h != 'levels' or s not in ONE_NUMBER}
+EVERY = quick(MODELS) | {f'{s} {h}': combined(s, h) for s in SCORES for h in HEADS if h != 'levels'
+                         or s not in ONE_NUMBER}
 every_model = pytest.mark.parametrize('name', EVERY)
+every_trained = pytest.mark.parametrize('name', [m for m, e in EVERY.items() if e.trainer != 'posterior'])
 every_pair = pytest.mark.parametrize('name', [m for m, e in EVERY.items() if e.trainer == 'loop'])
 
 
@@ -122,7 +125,7 @@ def test_empty_continuous_input_changes_nothing(built):
     assert torch.equal(model(x), model(x, torch.empty(len(x), 0)))
 
 
-@every_model
+@every_trained
 def test_gradients_reach_every_parameter(built):
     model, dls = built
     x, y = dls.one_batch()
@@ -141,7 +144,7 @@ def test_model_is_a_score_and_a_head(built, name):
     if not model.head.needs_pair: torch.testing.assert_close(model.head(model.score(x)), model(x), rtol=0, atol=0)
 
 
-@every_model
+@every_trained
 def test_saved_weights_predict_the_same(built, name, tmp_path):
     model, dls = built
     torch.save(model.state_dict(), tmp_path/'model.pth')
@@ -271,7 +274,7 @@ def test_accuracy_on_real_ratings(name, ml):
     assert row['nll'] < np.log(5)
 
 
-@pytest.mark.parametrize('name', [m for m in MODELS if MODELS[m].trainer != 'loop'])
+@pytest.mark.parametrize('name', [m for m, e in MODELS.items() if e.source == 'fastai'])
 def test_fastai_entries_train(name, made_up):
     first, second = (one_run(replace(MODELS[name], n_epoch=3), made_up) for _ in range(2))
     assert first.row['rmse'] < made_up.rating.std()*1.1

@@ -27,7 +27,8 @@ def short_name(path): return re.sub(r'^\d+[a-z]?_', '', path.stem)
 
 
 # The notebooks that take longer than a few seconds on one core, and how long.
-LONG = dict(loop=10, stack=10, posthoc=11, context=5, published=3, cli=9, storage=8, comparison=20, fit=20, models=10, ranking=8,
+LONG = dict(loop=10, stack=10, posthoc=11, context=5, published=3, cli=9, storage=8, comparison=20, fit=20, models=10,
+            ranking=8,
             predictions=7, recommender=5, index=6, your_own_model=30,
             keep_a_model=6, your_own_ratings=4, which_door=3, reproduce_our_table=3,
             nets_and_cross_entropy=45, probability_as_loss=33, fastai_in_plain_pytorch=26, top_50_for_every_user=24,

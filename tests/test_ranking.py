@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import quick
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ from movielens_ce.use.ranking import (
 )
 from movielens_ce.use.recommend import top_n
 
+QUICK = quick(MODELS)
 METRICS = dict(hit_rate=hit_rate, precision=precision, recall=recall, ndcg=ndcg)
 items = st.integers(0, 12)
 users = st.lists(st.tuples(st.lists(items, unique=True, max_size=13), st.sets(items, min_size=1)), min_size=1,
@@ -98,14 +100,14 @@ def test_a_perfect_model_gets_1(loaders):
                                                     'ndcg')} == pytest.approx(dict(hit_rate=1, recall=1, ndcg=1))
 
 
-@pytest.mark.parametrize('name', MODELS)
+@pytest.mark.parametrize('name', QUICK)
 # lists of 60 among 40 items are shorter than n
 @pytest.mark.parametrize('n', [1, 5, 60])
 def test_every_model_agrees_with_a_loop(name, n, made_up):
     splits = random_split(0, made_up)
     torch.manual_seed(0)
-    dls = rating_dls(made_up, splits, target=MODELS[name].target, device='cpu')
-    model, test, train = MODELS[name].make(dls), made_up.iloc[splits[1]], made_up.iloc[splits[0]]
+    dls = rating_dls(made_up, splits, target=QUICK[name].target, device='cpu')
+    model, test, train = QUICK[name].make(dls), made_up.iloc[splits[1]], made_up.iloc[splits[0]]
     liked = {u: set(g['item'][g.rating >= 4]) for u, g in test.groupby('user') if (g.rating >= 4).any()}
     lists = {u: g['item'].tolist() for u, g in top_n(model, dls, n).groupby('user')}
     for u, found in lists.items(): assert not set(found) & set(train['item'][train.user == u])

@@ -3,6 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import quick
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -13,14 +14,16 @@ from movielens_ce.models.models import DotProductBias
 from movielens_ce.models.sets import SetEmbedding
 from movielens_ce.use.recommend import factors, top_n
 
-every_model = pytest.mark.parametrize('name', MODELS)
+QUICK = quick(MODELS)
+every_model = pytest.mark.parametrize('name', QUICK)
+every_trained = pytest.mark.parametrize('name', [m for m, e in QUICK.items() if e.trainer != 'posterior'])
 
 
 def made(name, ratings, **kwargs):
     "The model called `name`, its weights large enough that scores differ, and its loaders."
     torch.manual_seed(0)
-    dls = rating_dls(ratings, random_split(0, ratings), target=MODELS[name].target, bs=16, device='cpu', **kwargs)
-    model = MODELS[name].make(dls)
+    dls = rating_dls(ratings, random_split(0, ratings), target=QUICK[name].target, bs=16, device='cpu', **kwargs)
+    model = QUICK[name].make(dls)
     with torch.no_grad():
         for p in model.parameters(): p.add_(torch.randn_like(p)*.3)
     return model, dls
@@ -84,7 +87,7 @@ class LargestTensor(TorchDispatchMode):
         return out
 
 
-@every_model
+@every_trained
 @pytest.mark.parametrize('chunk', (8, 40))
 def test_memory_is_bounded_by_the_chunk(name, chunk):
     rng = np.random.default_rng(0)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import quick
 from fastai.learner import Learner
 from forked import start
 from hypothesis import given, settings
@@ -72,7 +73,7 @@ def elsewhere(trained, made_up, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize('name', MODELS)
+@pytest.mark.parametrize('name', quick(MODELS))
 def test_every_model_says_the_same_in_another_process(name, trained, elsewhere, made_up):
     with np.load(elsewhere/f'{name}.npz') as there:
         for a, b in zip(asked(trained[name], made_up), there.values(), strict=True): np.testing.assert_array_equal(a, b)

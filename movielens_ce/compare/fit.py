@@ -145,11 +145,12 @@ def _fit_loop(entry, dls, seed):
     members, history = _fit_stack(entry, dls, seeds, valid_every=5)
     return Ensemble(members, entry.target), history.groupby('epoch', as_index=False).mean().drop(columns='member')
 
-# %% ../../nbs/compare/03_fit.ipynb #9e4f616d
+# %% ../../nbs/compare/03_fit.ipynb #e3b65da3
 def _fit_posterior(entry, dls, seed):
     "Draws samples; the first 30 % of the steps are left out. Returns (posterior, history)."
     n = entry.n_epoch
-    model = entry.build(dls, n_steps=n, burn=3*n//10, every=max(1, n//140), seed=seed, **entry.options)
+    steps = dict(n_steps=n, burn=3*n//10, every=max(1, n//140))
+    model = entry.build(dls, seed=seed, **steps | entry.options)
     history = pd.DataFrame(dict(epoch=model.trace.step, train_loss=-model.trace.log_likelihood, valid_loss=np.nan))
     return model, history
 
