@@ -70,7 +70,7 @@ class Verdict:
                  *(f'- {s}' for s in self.sentences())]
         return '\n'.join([*lines, '', *self.notes])
 
-# %% ../../nbs/compare/09_verdict.ipynb #33fe923c
+# %% ../../nbs/compare/09_verdict.ipynb #a80e602d
 def _sentence(name, row):
     "The verdict of one metric in words."
     m = METRICS[name]
@@ -78,7 +78,8 @@ def _sentence(name, row):
     values = f'{m.heading} {row.a:.{d}f} against {row.b:.{d}f}: {row.says}'
     low, high = sorted(abs(o) for o in (row.low, row.high))
     if row.says in ('better', 'worse'): return f'{values} by {abs(row.difference):.{d}f} [{low:.{d}f}, {high:.{d}f}]'
-    return f'{values}, difference {row.difference:+.{d}f} [{row.low:+.{d}f}, {row.high:+.{d}f}]'
+    corrected = ' after the correction' if row.says == 'open' and row.low*row.high > 0 else ''
+    return f'{values}{corrected}, difference {row.difference:+.{d}f} [{row.low:+.{d}f}, {row.high:+.{d}f}]'
 
 # %% ../../nbs/compare/09_verdict.ipynb #6f0d0f0a
 def verdict(
