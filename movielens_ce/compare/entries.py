@@ -86,7 +86,7 @@ SPACES = dict(
     sets_cuts=_space('n_factors', (32, 64, 96), _SETS_BS, cuts=True, dropout=True),
 )
 
-# %% ../../nbs/compare/00_entries.ipynb #b0561a88
+# %% ../../nbs/compare/00_entries.ipynb #96b5c68a
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     "A model of the comparison: what it is, how it is built and trained, and how its head is fitted."
@@ -104,7 +104,7 @@ class Entry:
     loss_func: Callable = None # Loss; None: squared error for ratings, cross-entropy for classes
     context: Callable = None # Makes the context, see `rating_dls`; not used for ratings without timestamps
     columns: bool = True # Whether it is told the features of users and items, where there are any
-    trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'posterior': `fit_posterior`; 'learner', 'fastai': fastai's Learner, on our loader or its own
+    trainer: str = 'loop' # 'loop': `fit_one_cycle`; 'posterior': sampled; 'learner', 'fastai': our loader, or its own
     fit_head: Callable = None # `(OutOfFold, DataLoaders) -> head`, fitted after training; None: see `fit`
     score: str = '' # A word of `AXES`; '' if none fits, as for the four below
     inputs: str = '' # What it is told

@@ -28,10 +28,11 @@ def _drawn(trial, name, values):
     value = trial.suggest_float(name, values.low, values.high, log=values.log)
     return value if values.digits is None else float(f'{value:.{values.digits}g}')
 
-# %% ../../nbs/compare/04_tune.ipynb #5a75966f
+# %% ../../nbs/compare/04_tune.ipynb #1811d3bd
 def _study(space, criteria, trials, seed, n_startup):
     "An Optuna study that knows the trials that are there."
-    with warnings.catch_warnings(action='ignore'): import optuna           # only for a search; its bars want widgets
+    with warnings.catch_warnings(action='ignore'):
+        import optuna  # noqa: I001 only for a search; its bars want widgets
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed + len(trials), n_startup_trials=n_startup)
     study = optuna.create_study(sampler=sampler, directions=['minimize']*len(criteria))

@@ -91,7 +91,7 @@ def train_on_all(
     with one_thread(): trained, = fit(entry, ratings, (rows, rows[:100]), (seed,), scale, **features)
     return Recommender(trained.model, trained.dls, trained.head, titles, name, dict(entry.settings, seed=seed))
 
-# %% ../../nbs/use/03_recommender.ipynb #dd08c4b2
+# %% ../../nbs/use/03_recommender.ipynb #f6619741
 def _nearest(text, names):
     "The name most like `text`, whatever the case of its letters; None if none is near."
     lower = {n.lower(): n for n in reversed(names)}
@@ -105,7 +105,7 @@ def _unknown(wanted, ids, titles, what):
     return ValueError(f'unknown {what} {shown}: ' + (f'did you mean {near!r}?' if near else
                       f'the model has {len(ids):,} {what}s, such as {ids[0]}'))
 
-def _known_id(wanted, ids, what, titles={}):
+def _known_id(wanted, ids, what, titles=None):
     "The one of `ids` that is `wanted`, is written like it, or has that title. Raises `ValueError` if there is not one."
     at = pd.Index(ids).get_indexer(match_ids([wanted], ids))[0]
     if at >= 0: return ids[at]
