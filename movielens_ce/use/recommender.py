@@ -91,7 +91,7 @@ def train_on_all(
     with one_thread(): trained, = fit(entry, ratings, (rows, rows[:100]), (seed,), scale, **features)
     return Recommender(trained.model, trained.dls, trained.head, titles, name, dict(entry.settings, seed=seed))
 
-# %% ../../nbs/use/03_recommender.ipynb #f6619741
+# %% ../../nbs/use/03_recommender.ipynb #e6395a0b
 def _nearest(text, names):
     "The name most like `text`, whatever the case of its letters; None if none is near."
     lower = {n.lower(): n for n in reversed(names)}
@@ -107,7 +107,7 @@ def _unknown(wanted, ids, titles, what):
 
 def _known_id(wanted, ids, what, titles=None):
     "The one of `ids` that is `wanted`, is written like it, or has that title. Raises `ValueError` if there is not one."
-    at = pd.Index(ids).get_indexer(match_ids([wanted], ids))[0]
+    titles, at = titles or {}, pd.Index(ids).get_indexer(match_ids([wanted], ids))[0]
     if at >= 0: return ids[at]
     same = [i for i in ids if str(i) == wanted]
     if isinstance(wanted, str) and not same: same = [i for i in ids if titles.get(i) == wanted]
