@@ -326,7 +326,7 @@ MODELS |= dict(
                             **_BOOK, build=_THEIR_NN, trainer='learner'),
 )
 
-# %% ../../nbs/compare/00_entries.ipynb #d3e67582
+# %% ../../nbs/compare/00_entries.ipynb #93806419
 def _posterior(inputs, title, sets=True, columns=True, **options):
     "An entry whose weights are sampled. It takes no learning rate, weight decay or batches."
     return _model('dot', inputs, 'ce', 'both_cuts', 'trained', f'posterior: {title}', 'posterior', lr=0., wd=0.,
@@ -337,8 +337,8 @@ MODELS |= dict(
     posterior_ids = _posterior('ids', 'dot product with cuts of users and items', sets=False, columns=False),
     posterior_gaussian = _posterior('ids', 'a dot product with widths of users and items', sets=False, columns=False,
                                     likelihood='gaussian'),
-    posterior_sets = _posterior('sets', 'the same with implicit sets', columns=False),
-    posterior = _posterior('columns', 'sets, and the columns that there are'),
+    posterior_sets = _posterior('sets', 'dot product with cuts, and implicit sets', columns=False),
+    posterior = _posterior('columns', 'the same and the columns that there are'),
     posterior_earlier = _posterior('earlier', 'the same and earlier ratings'),
     posterior_times = _posterior('both_sides', 'the same and ratings on both sides in time'),
 )

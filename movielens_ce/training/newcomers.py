@@ -47,16 +47,18 @@ def _some_rows(ds, targets, device, at_most=100_000):
     rows = torch.linspace(0, len(ds) - 1, min(len(ds), at_most)).long()
     return tuple(t[rows.to(t.device)].to(device) for t in (ds.x_cat, targets))
 
-# %% ../../nbs/training/02_newcomers.ipynb #6b08a263
+# %% ../../nbs/training/02_newcomers.ipynb #88b0593f
 def _loss_on_hidden(ds, loss_func, device):
     "Pairs with hidden ids, and the loss as a function of what a model says for them."
     if loss_func is None:
         x, means, shares = (t.to(device) for t in _hidden_rows(ds))
         return x, lambda out: (shares*_ROW_LOSSES[ds.target](out, means)).sum()
-    x, y = _some_rows(ds, ds.y, device)
-    no_user, no_item = (x*torch.tensor(keep, device=device) for keep in ([0, 1], [1, 0]))
-    pairs = torch.cat([no_user, no_item, torch.zeros_like(x)])
-    return pairs, lambda out: sum(loss_func(part, y) for part in out.chunk(3))
+    (of_user, user), (of_item, item) = (torch.unique(ds.x_cat[:, c].to(device), return_inverse=True) for c in (0, 1))
+    y, x = ds.y.to(device), _hidden_rows(ds)[0].to(device)
+    def loss(out):
+        no_user, no_item, neither = out.split([len(of_item), len(of_user), 1])
+        return sum(loss_func(said, y) for said in (no_user[item], no_item[user], neither.expand(len(y), -1)))
+    return x, loss
 
 # %% ../../nbs/training/02_newcomers.ipynb #d1acc7f4
 def _loss_on_rows(ds, loss_func, device):
