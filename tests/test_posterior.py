@@ -23,6 +23,7 @@ from movielens_ce.training.posterior import (
     draw_weights,
     fit_posterior,
 )
+from movielens_ce.use.recommend import top_n
 
 F64 = torch.float64
 
@@ -268,6 +269,24 @@ def test_it_can_be_saved(dls, posterior):
     again = Posterior.from_config(**json.loads(json.dumps(posterior.config())))
     again.load_state_dict(load(save(posterior.state_dict())))
     assert torch.equal(again(x, c), posterior(x, c)) and not again.training
+
+
+class Pairs(torch.nn.Module):
+    "The same predictions without any other method."
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x_cat, x_cont=None): return self.model(x_cat, x_cont)
+
+
+@pytest.mark.parametrize('by', ['mean', 'top'])
+def test_lists_are_those_of_the_pairs(dls, posterior, by):
+    fast, slow = (top_n(m, dls, 60, by=by, exclude_seen=False) for m in (posterior, Pairs(posterior)))
+    assert fast.user.equals(slow.user)
+    both = fast.merge(slow, on=['user', 'item'])
+    assert len(both) == len(fast)
+    np.testing.assert_allclose(both.score_x, both.score_y, atol=1e-5)
 
 
 def test_a_gaussian_likelihood(dls):

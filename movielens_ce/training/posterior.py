@@ -60,7 +60,7 @@ def log_probs(self:OrdinalLikelihood,
     low, high = edges[..., :-1], edges[..., 1:]
     return F.logsigmoid(high) + F.logsigmoid(-low) + torch.log(-torch.expm1(low - high))
 
-# %% ../../nbs/training/05_posterior.ipynb #6ee17fc3
+# %% ../../nbs/training/05_posterior.ipynb #104813da
 @patch
 def expected(self:OrdinalLikelihood,
     score:torch.Tensor, # `[...]`
@@ -68,11 +68,11 @@ def expected(self:OrdinalLikelihood,
     values:torch.Tensor, # A number for each level, `[K]`
 ) -> torch.Tensor: # `[...]`
     "The expected value of `values`."
-    steps, cut = values.diff(), -score
-    out = values[-1] - steps[0]*cut.sigmoid()
-    for gap, step in zip(F.softplus(raw).unbind(-1), steps[1:]):
-        cut = cut + gap
-        out.addcmul_(step, cut.sigmoid(), value=-1)
+    steps, odds = values.diff(), (-score).exp()
+    out = values[0] + steps[0]/(1 + odds)
+    for r, step in zip(raw.unbind(-1), steps[1:]):
+        odds.addcmul_(odds, r.exp())
+        out.addcdiv_(step, 1 + odds)
     return out
 
 # %% ../../nbs/training/05_posterior.ipynb #5323fce9
@@ -562,21 +562,24 @@ def forward(self:Posterior,
     pieces = zip(x_cat.split(size), x_cont.split(size))
     return torch.cat([self.samples(x, c).logsumexp(0) - math.log(len(self)) for x, c in pieces])
 
-# %% ../../nbs/training/05_posterior.ipynb #cc19216b
+# %% ../../nbs/training/05_posterior.ipynb #09ad3d7e
 @patch
 def expected(self:Posterior,
     rows:torch.Tensor, # Rows of users, int64 `[n]`
     values:torch.Tensor, # A number for each level, `[K]`, such as the levels themselves
 ) -> torch.Tensor: # float32 `[n, n_items]`
     "The expected value of `values` for all items, without context."
-    k, out = self.n_factors, torch.zeros(len(rows), self.items.shape[1], device=self.items.device)
-    for users, items, raw, weights in zip(self.users[:, rows], self.items, self.raw, self.weights):
-        users, items = users.float(), items.float()
-        score = torch.addmm(items[:, k] + weights[0], users[:, :k], items[:, :k].T).add_(users[:, k:k+1])
-        own = users[:, None, k+1:] + items[None, :, k+1:]
-        raw = own.add_(raw) if own.shape[-1] else raw.float().expand(*score.shape, -1)
-        out += self.likelihood.expected(score, raw, values)
-    return out/len(self)
+    k, n_items = self.n_factors, self.items.shape[1]
+    out = torch.zeros(len(rows), n_items, device=self.items.device)
+    size = max(1, 2**17//n_items)
+    for at, some in zip(out.split(size), rows.split(size)):
+        for users, items, raw, weights in zip(self.users[:, some], self.items, self.raw, self.weights):
+            users, items = users.float(), items.float()
+            score = torch.addmm(items[:, k] + weights[0], users[:, :k], items[:, :k].T).add_(users[:, k:k+1])
+            own = users.T[k+1:, :, None] + items.T[k+1:, None]                 # each raw parameter is contiguous
+            raw = own.movedim(0, -1) + raw if len(own) else raw.float().expand(*score.shape, -1)
+            at += self.likelihood.expected(score, raw, values)
+    return out.div_(len(self))
 
 # %% ../../nbs/training/05_posterior.ipynb #1994fdbf
 _LIKELIHOODS = dict(ordinal=OrdinalLikelihood, gaussian=GaussianLikelihood)
