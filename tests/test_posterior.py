@@ -24,6 +24,7 @@ from movielens_ce.training.posterior import (
     fit_posterior,
 )
 from movielens_ce.use.recommend import top_n
+from movielens_ce.use.recommender import Recommender
 
 F64 = torch.float64
 
@@ -275,9 +276,9 @@ class Pairs(torch.nn.Module):
     "The same predictions without any other method."
     def __init__(self, model):
         super().__init__()
-        self.model = model
+        self.inner = model
 
-    def forward(self, x_cat, x_cont=None): return self.model(x_cat, x_cont)
+    def forward(self, x_cat, x_cont=None): return self.inner(x_cat, x_cont)
 
 
 @pytest.mark.parametrize('by', ['mean', 'top'])
@@ -287,6 +288,34 @@ def test_lists_are_those_of_the_pairs(dls, posterior, by):
     both = fast.merge(slow, on=['user', 'item'])
     assert len(both) == len(fast)
     np.testing.assert_allclose(both.score_x, both.score_y, atol=1e-5)
+
+
+def test_similar_items(dls, posterior):
+    own = posterior.item_vectors()
+    assert own.shape == (28, dls.n_items, 3)
+    similar = Recommender(posterior, dls).similar_items(1000, 50, min_ratings=0).set_index('item').similarity
+    assert len(similar) == dls.n_items - 2
+    plain = torch.cosine_similarity(own[:, 1:], own[:, 1:2], dim=-1).mean(0)[1:]
+    np.testing.assert_allclose(similar.sort_index(), plain, atol=1e-5)
+
+
+def test_similar_items_of_a_model_of_ones_own(dls, posterior):
+    class Own(Pairs):
+        def item_vectors(self): return torch.arange(2.*dls.n_items).view(-1, 2) - dls.n_items
+    similar = Recommender(Own(posterior), dls).similar_items(1000, 50, min_ratings=0).set_index('item').similarity
+    own = Own(posterior).item_vectors()[1:]
+    np.testing.assert_allclose(similar.sort_index(), torch.cosine_similarity(own, own[:1])[1:], atol=1e-5)
+    with pytest.raises(ValueError, match='Pairs has no tables'): Recommender(Pairs(posterior), dls).similar_items(1000)
+
+
+def test_two_kinds_of_uncertainty(dls, posterior, made_up):
+    told = Recommender(posterior, dls).predict(made_up)
+    p, levels = told.filter(like='p_').to_numpy(), dls.scale.levels
+    total = p @ np.square(levels) - (p @ levels)**2
+    np.testing.assert_allclose(told.sd_model**2 + told.sd_noise**2, total, atol=1e-4)
+    one = Posterior(posterior.likelihood, *(t[:1] for t in posterior.state_dict().values()), posterior.n_factors)
+    assert (Recommender(one, dls).predict(made_up).sd_model == 0).all()
+    assert 'sd_model' not in Recommender(Pairs(posterior), dls).predict(made_up)
 
 
 def test_a_gaussian_likelihood(dls):

@@ -581,6 +581,14 @@ def expected(self:Posterior,
             at += self.likelihood.expected(score, raw, values)
     return out.div_(len(self))
 
+# %% ../../nbs/training/05_posterior.ipynb #545138b9
+@patch
+def item_vectors(self:Posterior,
+    at_most:int=50, # Number of samples, evenly spaced
+) -> torch.Tensor: # float32 `[≤ at_most, n_items, n_factors]`
+    "The factors of the items in some samples, for similar items."
+    return self.items[::-(-len(self)//at_most), :, :self.n_factors].float()
+
 # %% ../../nbs/training/05_posterior.ipynb #1994fdbf
 _LIKELIHOODS = dict(ordinal=OrdinalLikelihood, gaussian=GaussianLikelihood)
 
@@ -698,12 +706,12 @@ def mixing(
     pairs = np.minimum.accumulate(pairs[:np.argmax(np.r_[pairs, -1] < 0)])
     return float(np.sqrt(total/within)), float(min(halves.size/max(2*pairs.sum() - 1, 1e-3), halves.size))
 
-# %% ../../nbs/training/05_posterior.ipynb #2c97dc84
+# %% ../../nbs/training/05_posterior.ipynb #33b95d41
 def diagnostics(
     posterior:Posterior, # From `fit_posterior`
     dl=None, # A loader, such as `dls.valid`, for whose first pairs predictions are examined; None: no predictions
     n_pairs:int=100, # Number of these pairs
-    at_most:float=1.2, # R-hat above which a warning is given
+    at_most:float=1.1, # R-hat above which a warning is given
 ) -> pd.DataFrame: # Quantity × (mean, sd, r_hat, ess); for the predictions, R-hat and effective size of the worst pair
     "Tells whether the chains agree. Warns if they do not."
     traces = {name: posterior.trace[name].to_numpy() for name in posterior.trace.columns.drop(['chain', 'step'])}
