@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OrdinalLikelihood', 'GaussianLikelihood', 'csr', 'from_scipy', 'RatingMatrix', 'regressors', 'conjugate_gradients',
-           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'mixing', 'diagnostics',
-           'plot_traces']
+           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'NewUser', 'mixing',
+           'diagnostics', 'plot_traces']
 
 # %% ../../nbs/training/05_posterior.ipynb #354b9320
 import math
@@ -322,7 +322,7 @@ def draw_precision(
     drawn = rng.gamma(shape + n/2, 1/(rate + squares.double().cpu().numpy()/2))
     return torch.from_numpy(drawn).to(squares)
 
-# %% ../../nbs/training/05_posterior.ipynb #42c6bc09
+# %% ../../nbs/training/05_posterior.ipynb #c8aff15e
 class Prior:
     "The prior of one side: regressors, their weights W, and all precisions. Its rows are those with training ratings."
     def __init__(self,
@@ -330,8 +330,9 @@ class Prior:
         rows:np.ndarray, # The table's rows with training ratings
         sd:torch.Tensor, # Standard deviation of each column at the start, `[d]`
         seed:int=0, # Seed of the draws of other rows
+        sets:bool=False, # Whether the second group is the set
     ):
-        self.parts, self.rows, n_rows, d = parts, rows, parts[0].shape[0], len(sd)
+        self.parts, self.rows, self.sets, n_rows, d = parts, rows, sets, parts[0].shape[0], len(sd)
         self.others = np.setdiff1d(np.arange(n_rows), rows)
         self.known = np.stack([np.diff(p.indptr)[self.others] > 0 for p in parts])
         self.points = qmc.Sobol(d + 1, rng=seed)
@@ -374,6 +375,18 @@ def table(self:Prior,
     out = z.new_empty(self.parts[0].shape[0], z.shape[1])
     out[self.rows], out[self.others] = z, torch.from_numpy(mean).to(z) + torch.from_numpy(noise).to(z)/self.lam.sqrt()
     return out
+
+# %% ../../nbs/training/05_posterior.ipynb #bab98b5f
+@patch
+def population(self:Prior) -> tuple: # (mean `[d]`, standard deviation `[d]`, weights of the set `[m, d]`; m is 0 without)
+    "The prior of a row whose columns are not known; its set adds to the mean."
+    ones, *rest = self.w.split(self.sizes)
+    of_set = rest.pop(0) if self.sets else self.w[:0]
+    mean, variance = ones[0].clone(), 1/self.lam
+    for part, w in zip(self.parts[1 + self.sets:], rest):
+        told = torch.from_numpy(part[self.rows] @ w.cpu().numpy()).to(w)
+        mean, variance = mean + told.mean(0), variance + told.var(0, correction=0)
+    return mean, variance.sqrt(), of_set.clone()
 
 # %% ../../nbs/training/05_posterior.ipynb #2c8b7c23
 class Chain:
@@ -493,13 +506,13 @@ def draw(self:Chain):
     for z, prior in zip(self.split(self.theta), self.priors): prior.draw(z, self.noise, self.rng)
     self.set_prior()
 
-# %% ../../nbs/training/05_posterior.ipynb #a8cefe9d
+# %% ../../nbs/training/05_posterior.ipynb #603099e7
 @patch
-def sample(self:Chain) -> tuple: # (users `[n_users, d]`, items `[n_items, d]`, raw parameters, weights of the context)
-    "The present parameters, with all rows of the tables."
+def sample(self:Chain) -> tuple: # The tensors of a `Posterior`, for one sample
+    "The present parameters, with all rows of the tables, and the population that new users come from."
     *rows, raw, weights = self.split(self.theta)
     tables = [prior.table(z) for prior, z in zip(self.priors, rows)]
-    return (*tables, raw.clone(), weights.clone())
+    return (*tables, raw.clone(), weights.clone(), *self.priors[0].population())
 
 # %% ../../nbs/training/05_posterior.ipynb #286a596f
 @patch
@@ -511,7 +524,7 @@ def record(self:Chain) -> dict: # Name -> value
                 user_sd=(users[:, k] + p @ q.mean(0)).std().item(), item_sd=(items[:, k] + q @ p.mean(0)).std().item(),
                 dot_sd=(p.var(0) @ q.var(0)).sqrt().item(), precision=lam.log().mean().exp().item())
 
-# %% ../../nbs/training/05_posterior.ipynb #55edb428
+# %% ../../nbs/training/05_posterior.ipynb #01f5e2b2
 class Posterior(Module):
     "Samples of a model's parameters. It predicts with the mean of their probabilities."
     target = 'class'
@@ -521,13 +534,16 @@ class Posterior(Module):
         items:torch.Tensor, # Rows of the items, `[n_samples, n_items, d]`
         raw:torch.Tensor, # Shared raw parameters, `[n_samples, n_raw]`
         weights:torch.Tensor, # Location and weights of the context, `[n_samples, 1 + n_cont]`
+        center:torch.Tensor, # Mean of new users' rows, without their set, `[n_samples, d]`
+        spread:torch.Tensor, # Standard deviation of new users' rows, `[n_samples, d]`
+        sets:torch.Tensor, # Weights of the items that a user rated, `[n_samples, n_items or 0, d]`
         n_factors:int, # Length of the factors
         n_chains:int=1, # Number of chains; each has the same number of consecutive samples
         trace:pd.DataFrame=None, # `Chain.record` at each sample, with columns chain and step
     ):
         self.likelihood, self.n_factors, self.n_chains, self.trace = likelihood, n_factors, n_chains, trace
-        for name, values in dict(users=users, items=items, raw=raw, weights=weights).items():
-            self.register_buffer(name, values)
+        tensors = dict(users=users, items=items, raw=raw, weights=weights, center=center, spread=spread, sets=sets)
+        for name, values in tensors.items(): self.register_buffer(name, values)
 
     @property
     def n_classes(self):
@@ -616,7 +632,7 @@ def from_config(cls:Posterior,
 
 register(Posterior)
 
-# %% ../../nbs/training/05_posterior.ipynb #7df697de
+# %% ../../nbs/training/05_posterior.ipynb #cf72f268
 @patch(cls_method=True)
 def from_dls(cls:Chain,
     dls, # Loaders from `rating_dls(target='class', …)`
@@ -635,7 +651,7 @@ def from_dls(cls:Chain,
     ratings = RatingMatrix(torch.from_numpy(np.stack(x, 1)), [len(o) for o in rows], like)
     context = torch.ones(len(ds), 1) if ds.x_cont is None else F.pad(ds.x_cont, (1, 0), value=1.)
     sd = torch.tensor([.4]*n_factors + [.5] + [.4]*likelihood.n_raw*offsets).to(like)
-    priors = [Prior(regressors(dls, side, sets), rows[side], sd, seed=2*seed + side) for side in (0, 1)]
+    priors = [Prior(regressors(dls, side, sets), rows[side], sd, 2*seed + side, sets) for side in (0, 1)]
     observed = likelihood.observe(ds.y.flatten().to(like.device)[ratings.order], dtype)
     context = context.to(like)[ratings.order]
     return cls(ratings, observed, context, likelihood, priors, likelihood.start(dls), n_factors, seed)
@@ -686,6 +702,97 @@ def fit_posterior(
     trace = pd.concat([pd.DataFrame(r).assign(chain=k) for k, r in enumerate(records)], ignore_index=True)
     tables = [torch.stack(o) for o in zip(*(sample for samples in kept for sample in samples))]
     return Posterior(likelihood, *tables, n_factors, n_chains, trace).eval()
+
+# %% ../../nbs/training/05_posterior.ipynb #2d9397fc
+@patch
+def information(self:Posterior) -> torch.Tensor: # `[n_samples, d, d]`; entry (j, k) for the columns j and k of a row
+    "The expected information that a rating of an average item has about score and raw parameters."
+    k, like = self.n_factors, self.likelihood
+    own = (self.center + self.items.float().mean(1))[:, k:]
+    score, raw = own[:, 0] + self.weights[:, 0], self.raw + own[:, 1:] if own.shape[1] > 1 else self.raw.float()
+    total, probs = 0, like.log_probs(score, raw).exp()
+    for level in range(like.n_classes):
+        _, d_score, d_raw = like.gradient(score, raw, like.observe(torch.full_like(score, level, dtype=torch.int64)))
+        d = torch.cat([d_score[:, None], d_raw], 1)
+        total = total + probs[:, level, None, None]*d[:, :, None]*d[:, None]
+    at = ([0]*(k + 1) + list(range(1, raw.shape[1] + 1)))[:self.users.shape[2]]
+    return total[:, at][:, :, at]
+
+# %% ../../nbs/training/05_posterior.ipynb #5e260273
+class NewUser:
+    "The posterior of a new user's row in each sample of a `Posterior`, given some ratings."
+    def __init__(self,
+        posterior:Posterior, # The samples
+        items:torch.Tensor, # Rows of the rated items, int64 `[n]`
+        y:torch.Tensor, # Their classes, int64 `[n]`
+        information:torch.Tensor, # See `Posterior.information`
+    ):
+        k, like, rows = posterior.n_factors, posterior.likelihood, posterior.items[:, items].float()
+        self.likelihood, self.n_factors, self.observed = like, k, like.observe(y.repeat(len(posterior)))
+        self.q, self.own, self.raw = rows[..., :k], rows[..., k:].clone(), posterior.raw.float()[:, None]
+        self.own[..., 0] += posterior.weights[:, :1]
+        self.mean, self.precision = posterior.center.float(), posterior.spread.float()**-2
+        if posterior.sets.shape[1]: self.mean = self.mean + posterior.sets[:, items].float().sum(1)/len(items)**.5
+        rows[..., k:] = 1
+        mass = rows.mT @ rows*information + torch.diag_embed(self.precision)
+        eye = torch.eye(rows.shape[2], device=rows.device).expand_as(mass)
+        self.inverse = torch.linalg.solve_triangular(torch.linalg.cholesky(mass), eye, upper=False)
+
+# %% ../../nbs/training/05_posterior.ipynb #4cfebb75
+@patch
+def force(self:NewUser,
+    z:torch.Tensor, # A row for each sample, `[n_samples, d]`
+) -> torch.Tensor: # `[n_samples, d]`
+    "The gradient of the log-posterior by the row, times $L^{-1}$."
+    own = self.own + z[:, None, self.n_factors:]
+    score = (self.q @ z[:, :self.n_factors, None])[..., 0] + own[..., 0]
+    raw = own[..., 1:] + self.raw if own.shape[2] > 1 else self.raw.expand(*score.shape, -1)
+    _, d_score, d_raw = self.likelihood.gradient(score.flatten(), raw.flatten(0, 1), self.observed)
+    d = torch.cat([d_score[:, None], d_raw], 1)[:, :own.shape[2]].view_as(own)
+    pull = torch.cat([(d[:, None, :, 0] @ self.q)[:, 0], d.sum(1)], 1)
+    return (self.inverse @ (pull - (z - self.mean)*self.precision)[..., None])[..., 0]
+
+# %% ../../nbs/training/05_posterior.ipynb #8f7088d0
+@patch
+def draw(self:NewUser,
+    noise:torch.Tensor, # Standard normal numbers, `[2 + n_steps, n_samples, d]`
+    size:float=.8, # Time of a step
+    friction:float=1., # Friction
+) -> torch.Tensor: # `[n_samples, d]`
+    "Draws a row for each sample."
+    def move(z, v): return z + (self.inverse.mT @ v[..., None])[..., 0]
+    first, v, *noise = noise
+    keep, z = math.exp(-friction*size), move(self.mean, self.force(self.mean) + first)
+    force = self.force(z)
+    for e in noise:
+        v = v + size/2*force
+        z = move(z, size/2*v)
+        v = keep*v + math.sqrt(1 - keep**2)*e
+        z = move(z, size/2*v)
+        force = self.force(z)
+        v = v + size/2*force
+    return z
+
+# %% ../../nbs/training/05_posterior.ipynb #23ce4dd6
+@patch
+@torch.no_grad()
+def fold_in(self:Posterior,
+    x_cat:torch.Tensor, # Rows of new users, from 1, and of known items, int64 `[n, 2]`
+    y:torch.Tensor, # Classes of the ratings, int64 `[n]`
+    n_users:int, # Rows of the new table of users, including row 0 for the unknown user
+    n_steps:int=8, # Steps of Langevin dynamics
+    seed:int=0, # Seed
+) -> Posterior: # It shares the items; the unknown user keeps its row
+    "The same samples for other users: in each, a row drawn from its posterior given the user's ratings."
+    information, users = self.information(), self.users[:, :1].repeat(1, n_users, 1)
+    noise = torch.randn(2 + n_steps, len(self), users.shape[2], generator=torch.Generator().manual_seed(seed))
+    order = torch.argsort(x_cat[:, 0], stable=True)
+    counts = torch.bincount(x_cat[:, 0], minlength=n_users).tolist()
+    for u, (items, own_y) in enumerate(zip(x_cat[order, 1].split(counts), y.flatten()[order].split(counts))):
+        if u and len(items): users[:, u] = NewUser(self, items, own_y, information).draw(noise.to(users.device))
+    tensors = self.state_dict() | dict(users=users)
+    return Posterior(self.likelihood, **tensors, n_factors=self.n_factors, n_chains=self.n_chains,
+                     trace=self.trace).eval()
 
 # %% ../../nbs/training/05_posterior.ipynb #a1c1ac02
 def mixing(
