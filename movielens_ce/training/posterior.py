@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['OrdinalLikelihood', 'GaussianLikelihood', 'csr', 'from_scipy', 'RatingMatrix', 'regressors', 'conjugate_gradients',
-           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'NewUser', 'mixing',
+           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'NewRows', 'mixing',
            'diagnostics', 'plot_traces']
 
-# %% ../../nbs/training/05_posterior.ipynb #354b9320
+# %% ../../nbs/training/05_posterior.ipynb #5770452c
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from fastai.torch_core import Module
 from fastcore.basics import patch
 from scipy.stats import norm, qmc, rankdata
+from torch.nn.utils.rnn import pad_sequence
 
 from ..models.heads import CumulativeLogit, level_shares
 from ..models.parts import register
@@ -322,7 +323,7 @@ def draw_precision(
     drawn = rng.gamma(shape + n/2, 1/(rate + squares.double().cpu().numpy()/2))
     return torch.from_numpy(drawn).to(squares)
 
-# %% ../../nbs/training/05_posterior.ipynb #c8aff15e
+# %% ../../nbs/training/05_posterior.ipynb #9db8721a
 class Prior:
     "The prior of one side: regressors, their weights W, and all precisions. Its rows are those with training ratings."
     def __init__(self,
@@ -335,7 +336,7 @@ class Prior:
         self.parts, self.rows, self.sets, n_rows, d = parts, rows, sets, parts[0].shape[0], len(sd)
         self.others = np.setdiff1d(np.arange(n_rows), rows)
         self.known = np.stack([np.diff(p.indptr)[self.others] > 0 for p in parts])
-        self.points = qmc.Sobol(d + 1, rng=seed)
+        self.points, self.rng = qmc.Sobol(d + 1, rng=seed), np.random.default_rng(seed)
         self.shift = np.random.default_rng(seed).random((len(self.others), d + 1))
         f = sps.hstack([p[rows] for p in parts]).tocsr()
         self.f, self.ft = from_scipy(f, sd), from_scipy(f.T, sd)
@@ -376,17 +377,23 @@ def table(self:Prior,
     out[self.rows], out[self.others] = z, torch.from_numpy(mean).to(z) + torch.from_numpy(noise).to(z)/self.lam.sqrt()
     return out
 
-# %% ../../nbs/training/05_posterior.ipynb #bab98b5f
+# %% ../../nbs/training/05_posterior.ipynb #bfa6da38
 @patch
-def population(self:Prior) -> tuple: # (mean `[d]`, standard deviation `[d]`, weights of the set `[m, d]`; m is 0 without)
-    "The prior of a row whose columns are not known; its set adds to the mean."
-    ones, *rest = self.w.split(self.sizes)
-    of_set = rest.pop(0) if self.sets else self.w[:0]
-    mean, variance = ones[0].clone(), 1/self.lam
+def population(self:Prior,
+    z:torch.Tensor, # Rows with ratings, `[n, d]`
+) -> tuple: # (mean `[d]`, standard deviation `[d]`, weights of the set `[m, d]`; m is 0 without sets)
+    "The prior of a new row whose columns are not known; its set adds to the mean."
+    omega = self.omega.repeat_interleave(torch.tensor(self.sizes, device=z.device), 0)
+    noise = [torch.from_numpy(self.rng.normal(size=o.shape)).to(z) for o in (z, omega)]
+    def solved(z, noise): return draw_weights(self.f, self.ft, self.squares, z, self.lam, omega, noise)
+    ones, *rest = solved(z, [torch.zeros_like(o) for o in noise]).split(self.sizes)
+    share = self.lam*((self.f @ solved(torch.zeros_like(z), noise))**2).mean(0)
+    of_set = rest.pop(0) if self.sets else ones[:0]
+    mean, variance = ones[0], 1/(self.lam*(1 - share.clamp(max=.9)))
     for part, w in zip(self.parts[1 + self.sets:], rest):
         told = torch.from_numpy(part[self.rows] @ w.cpu().numpy()).to(w)
         mean, variance = mean + told.mean(0), variance + told.var(0, correction=0)
-    return mean, variance.sqrt(), of_set.clone()
+    return mean, variance.sqrt(), of_set
 
 # %% ../../nbs/training/05_posterior.ipynb #2c8b7c23
 class Chain:
@@ -506,13 +513,13 @@ def draw(self:Chain):
     for z, prior in zip(self.split(self.theta), self.priors): prior.draw(z, self.noise, self.rng)
     self.set_prior()
 
-# %% ../../nbs/training/05_posterior.ipynb #603099e7
+# %% ../../nbs/training/05_posterior.ipynb #182f19f6
 @patch
 def sample(self:Chain) -> tuple: # The tensors of a `Posterior`, for one sample
     "The present parameters, with all rows of the tables, and the population that new users come from."
     *rows, raw, weights = self.split(self.theta)
     tables = [prior.table(z) for prior, z in zip(self.priors, rows)]
-    return (*tables, raw.clone(), weights.clone(), *self.priors[0].population())
+    return (*tables, raw.clone(), weights.clone(), *self.priors[0].population(rows[0]))
 
 # %% ../../nbs/training/05_posterior.ipynb #286a596f
 @patch
@@ -718,62 +725,69 @@ def information(self:Posterior) -> torch.Tensor: # `[n_samples, d, d]`; entry (j
     at = ([0]*(k + 1) + list(range(1, raw.shape[1] + 1)))[:self.users.shape[2]]
     return total[:, at][:, :, at]
 
-# %% ../../nbs/training/05_posterior.ipynb #5e260273
-class NewUser:
-    "The posterior of a new user's row in each sample of a `Posterior`, given some ratings."
+# %% ../../nbs/training/05_posterior.ipynb #1e3ca9be
+class NewRows:
+    "The posterior of new users' rows in each sample of a `Posterior`, given some ratings: m = samples × users of them."
     def __init__(self,
         posterior:Posterior, # The samples
-        items:torch.Tensor, # Rows of the rated items, int64 `[n]`
-        y:torch.Tensor, # Their classes, int64 `[n]`
+        items:torch.Tensor, # Rows of the rated items, int64 `[n_users, n]`
+        y:torch.Tensor, # Their classes, int64 `[n_users, n]`
+        there:torch.Tensor, # 1 for a rating, 0 for padding, `[n_users, n]`
         information:torch.Tensor, # See `Posterior.information`
     ):
-        k, like, rows = posterior.n_factors, posterior.likelihood, posterior.items[:, items].float()
-        self.likelihood, self.n_factors, self.observed = like, k, like.observe(y.repeat(len(posterior)))
-        self.q, self.own, self.raw = rows[..., :k], rows[..., k:].clone(), posterior.raw.float()[:, None]
-        self.own[..., 0] += posterior.weights[:, :1]
-        self.mean, self.precision = posterior.center.float(), posterior.spread.float()**-2
-        if posterior.sets.shape[1]: self.mean = self.mean + posterior.sets[:, items].float().sum(1)/len(items)**.5
+        k, s, (b, n) = posterior.n_factors, len(posterior), items.shape
+        rows = posterior.items[:, items].float()
+        self.mean, sd = posterior.center.float()[:, None], posterior.spread.float().repeat_interleave(b, 0)
+        if posterior.sets.shape[1]:
+            of_set = (posterior.sets[:, items]*there[..., None]).sum(2)
+            self.mean = self.mean + of_set/there.sum(1, keepdim=True).sqrt()
+        self.mean, rows = self.mean.expand(s, b, -1).flatten(0, 1), rows.flatten(0, 1)
+        self.raw, self.there = posterior.raw.float().repeat_interleave(b, 0)[:, None], there.repeat(s, 1)[..., None]
+        self.likelihood, self.n_factors = posterior.likelihood, k
+        self.observed = self.likelihood.observe(y.repeat(s, 1).flatten())
+        self.q, self.own, self.precision = rows[..., :k].contiguous(), rows[..., k:].clone(), sd**-2
+        self.own[..., 0] += posterior.weights[:, :1].repeat_interleave(b, 0)
         rows[..., k:] = 1
-        mass = rows.mT @ rows*information + torch.diag_embed(self.precision)
+        rows *= self.there
+        mass = rows.mT @ rows*information.repeat_interleave(b, 0) + torch.diag_embed(self.precision)
         eye = torch.eye(rows.shape[2], device=rows.device).expand_as(mass)
-        self.inverse = torch.linalg.solve_triangular(torch.linalg.cholesky(mass), eye, upper=False)
+        self.inverse = torch.linalg.solve_triangular(torch.linalg.cholesky(mass), eye, upper=False).contiguous()
 
-# %% ../../nbs/training/05_posterior.ipynb #4cfebb75
+# %% ../../nbs/training/05_posterior.ipynb #6855e86f
 @patch
-def force(self:NewUser,
-    z:torch.Tensor, # A row for each sample, `[n_samples, d]`
-) -> torch.Tensor: # `[n_samples, d]`
-    "The gradient of the log-posterior by the row, times $L^{-1}$."
+def force(self:NewRows,
+    z:torch.Tensor, # Rows, `[m, d]`
+) -> torch.Tensor: # `[m, d]`
+    "The gradient of the log-posterior by the rows, times $L^{-1}$."
     own = self.own + z[:, None, self.n_factors:]
     score = (self.q @ z[:, :self.n_factors, None])[..., 0] + own[..., 0]
     raw = own[..., 1:] + self.raw if own.shape[2] > 1 else self.raw.expand(*score.shape, -1)
     _, d_score, d_raw = self.likelihood.gradient(score.flatten(), raw.flatten(0, 1), self.observed)
-    d = torch.cat([d_score[:, None], d_raw], 1)[:, :own.shape[2]].view_as(own)
+    d = torch.cat([d_score[:, None], d_raw], 1)[:, :own.shape[2]].view_as(own)*self.there
     pull = torch.cat([(d[:, None, :, 0] @ self.q)[:, 0], d.sum(1)], 1)
     return (self.inverse @ (pull - (z - self.mean)*self.precision)[..., None])[..., 0]
 
-# %% ../../nbs/training/05_posterior.ipynb #8f7088d0
+# %% ../../nbs/training/05_posterior.ipynb #81084f67
 @patch
-def draw(self:NewUser,
-    noise:torch.Tensor, # Standard normal numbers, `[2 + n_steps, n_samples, d]`
+def draw(self:NewRows,
+    noise:torch.Tensor, # Standard normal numbers, `[2 + n_steps, m, d]`
     size:float=.8, # Time of a step
     friction:float=1., # Friction
-) -> torch.Tensor: # `[n_samples, d]`
-    "Draws a row for each sample."
-    def move(z, v): return z + (self.inverse.mT @ v[..., None])[..., 0]
+) -> torch.Tensor: # `[m, d]`
+    "Draws the rows."
+    def move(z, v): return z + (v[:, None] @ self.inverse)[:, 0]
     first, v, *noise = noise
     keep, z = math.exp(-friction*size), move(self.mean, self.force(self.mean) + first)
     force = self.force(z)
     for e in noise:
         v = v + size/2*force
-        z = move(z, size/2*v)
-        v = keep*v + math.sqrt(1 - keep**2)*e
-        z = move(z, size/2*v)
+        after = keep*v + math.sqrt(1 - keep**2)*e
+        z = move(z, size/2*(v + after))
         force = self.force(z)
-        v = v + size/2*force
+        v = after + size/2*force
     return z
 
-# %% ../../nbs/training/05_posterior.ipynb #23ce4dd6
+# %% ../../nbs/training/05_posterior.ipynb #5c50c95b
 @patch
 @torch.no_grad()
 def fold_in(self:Posterior,
@@ -782,14 +796,20 @@ def fold_in(self:Posterior,
     n_users:int, # Rows of the new table of users, including row 0 for the unknown user
     n_steps:int=8, # Steps of Langevin dynamics
     seed:int=0, # Seed
-) -> Posterior: # It shares the items; the unknown user keeps its row
+) -> Posterior: # It shares the items; a user without ratings gets the row of the unknown user
     "The same samples for other users: in each, a row drawn from its posterior given the user's ratings."
-    information, users = self.information(), self.users[:, :1].repeat(1, n_users, 1)
-    noise = torch.randn(2 + n_steps, len(self), users.shape[2], generator=torch.Generator().manual_seed(seed))
-    order = torch.argsort(x_cat[:, 0], stable=True)
-    counts = torch.bincount(x_cat[:, 0], minlength=n_users).tolist()
-    for u, (items, own_y) in enumerate(zip(x_cat[order, 1].split(counts), y.flatten()[order].split(counts))):
-        if u and len(items): users[:, u] = NewUser(self, items, own_y, information).draw(noise.to(users.device))
+    order, counts = torch.argsort(x_cat[:, 0], stable=True), torch.bincount(x_cat[:, 0], minlength=n_users)
+    by_user = [o[order].split(counts.tolist()) for o in (x_cat[:, 1], y.flatten())]
+    noise = torch.randn(2 + n_steps, len(self), self.users.shape[2], generator=torch.Generator().manual_seed(seed))
+    noise, information, users = noise.to(x_cat.device), self.information(), self.users[:, :1].repeat(1, n_users, 1)
+    at = torch.argsort(counts, stable=True)
+    at = at[counts[at] > 0]
+    piece = counts[at].cumsum(0)*len(self)//2**15                   # users with about as many ratings, 2¹⁵ in all samples
+    for some in at.split(piece.unique_consecutive(return_counts=True)[1].tolist()):
+        padded = [pad_sequence([o[u] for u in some.tolist()], batch_first=True) for o in by_user]
+        there = (torch.arange(padded[0].shape[1], device=at.device) < counts[some, None]).float()
+        rows = NewRows(self, *padded, there, information)
+        users[:, some] = rows.draw(noise.repeat_interleave(len(some), 1)).view(len(self), len(some), -1).to(users)
     tensors = self.state_dict() | dict(users=users)
     return Posterior(self.likelihood, **tensors, n_factors=self.n_factors, n_chains=self.n_chains,
                      trace=self.trace).eval()
