@@ -377,7 +377,7 @@ def table(self:Prior,
     out[self.rows], out[self.others] = z, torch.from_numpy(mean).to(z) + torch.from_numpy(noise).to(z)/self.lam.sqrt()
     return out
 
-# %% ../../nbs/training/05_posterior.ipynb #bfa6da38
+# %% ../../nbs/training/05_posterior.ipynb #a06b8443
 @patch
 def population(self:Prior,
     z:torch.Tensor, # Rows with ratings, `[n, d]`
@@ -385,9 +385,9 @@ def population(self:Prior,
     "The prior of a new row whose columns are not known; its set adds to the mean."
     omega = self.omega.repeat_interleave(torch.tensor(self.sizes, device=z.device), 0)
     noise = [torch.from_numpy(self.rng.normal(size=o.shape)).to(z) for o in (z, omega)]
-    def solved(z, noise): return draw_weights(self.f, self.ft, self.squares, z, self.lam, omega, noise)
-    ones, *rest = solved(z, [torch.zeros_like(o) for o in noise]).split(self.sizes)
-    share = self.lam*((self.f @ solved(torch.zeros_like(z), noise))**2).mean(0)
+    def solved(z, noise, tol): return draw_weights(self.f, self.ft, self.squares, z, self.lam, omega, noise, tol=tol)
+    ones, *rest = solved(z, [torch.zeros_like(o) for o in noise], .03).split(self.sizes)
+    share = self.lam*((self.f @ solved(torch.zeros_like(z), noise, .1))**2).mean(0)
     of_set = rest.pop(0) if self.sets else ones[:0]
     mean, variance = ones[0], 1/(self.lam*(1 - share.clamp(max=.9)))
     for part, w in zip(self.parts[1 + self.sets:], rest):
@@ -787,7 +787,7 @@ def draw(self:NewRows,
         v = after + size/2*force
     return z
 
-# %% ../../nbs/training/05_posterior.ipynb #5c50c95b
+# %% ../../nbs/training/05_posterior.ipynb #8e9af7e2
 @patch
 @torch.no_grad()
 def fold_in(self:Posterior,
@@ -800,8 +800,10 @@ def fold_in(self:Posterior,
     "The same samples for other users: in each, a row drawn from its posterior given the user's ratings."
     order, counts = torch.argsort(x_cat[:, 0], stable=True), torch.bincount(x_cat[:, 0], minlength=n_users)
     by_user = [o[order].split(counts.tolist()) for o in (x_cat[:, 1], y.flatten())]
-    noise = torch.randn(2 + n_steps, len(self), self.users.shape[2], generator=torch.Generator().manual_seed(seed))
-    noise, information, users = noise.to(x_cat.device), self.information(), self.users[:, :1].repeat(1, n_users, 1)
+    shape = 2 + n_steps, len(self)//2 + 1, 1, self.users.shape[2]
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(x_cat.device)
+    noise = torch.cat([noise, -noise], 2).flatten(1, 2)[:, :len(self)]
+    information, users = self.information(), self.users[:, :1].repeat(1, n_users, 1)
     at = torch.argsort(counts, stable=True)
     at = at[counts[at] > 0]
     piece = counts[at].cumsum(0)*len(self)//2**15                   # users with about as many ratings, 2¹⁵ in all samples
