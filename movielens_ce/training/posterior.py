@@ -585,7 +585,7 @@ def forward(self:Posterior,
     pieces = zip(x_cat.split(size), x_cont.split(size))
     return torch.cat([self.samples(x, c).logsumexp(0) - math.log(len(self)) for x, c in pieces])
 
-# %% ../../nbs/training/05_posterior.ipynb #09ad3d7e
+# %% ../../nbs/training/05_posterior.ipynb #2239f03c
 @patch
 def expected(self:Posterior,
     rows:torch.Tensor, # Rows of users, int64 `[n]`
@@ -599,8 +599,10 @@ def expected(self:Posterior,
         for users, items, raw, weights in zip(self.users[:, some], self.items, self.raw, self.weights):
             users, items = users.float(), items.float()
             score = torch.addmm(items[:, k] + weights[0], users[:, :k], items[:, :k].T).add_(users[:, k:k+1])
-            own = users.T[k+1:, :, None] + items.T[k+1:, None]                 # each raw parameter is contiguous
-            raw = own.movedim(0, -1) + raw if len(own) else raw.float().expand(*score.shape, -1)
+            if users.shape[1] == k + 1: raw = raw.float().expand(*score.shape, -1)
+            else:                                                             # each raw parameter is contiguous
+                own, of_items = (users[:, k+1:] + raw).T, items[:, k+1:].T.contiguous()
+                raw = (own[:, :, None] + of_items[:, None]).movedim(0, -1)
             at += self.likelihood.expected(score, raw, values)
     return out.div_(len(self))
 
