@@ -23,6 +23,9 @@ from movielens_ce.training.posterior import (
     draw_weights,
     fit_posterior,
 )
+from movielens_ce.use.recommend import top_n
+from movielens_ce.use.recommender import Recommender
+from movielens_ce.use.storage import load_model
 
 F64 = torch.float64
 
@@ -268,6 +271,93 @@ def test_it_can_be_saved(dls, posterior):
     again = Posterior.from_config(**json.loads(json.dumps(posterior.config())))
     again.load_state_dict(load(save(posterior.state_dict())))
     assert torch.equal(again(x, c), posterior(x, c)) and not again.training
+
+
+class Pairs(torch.nn.Module):
+    "The same predictions without any other method."
+    def __init__(self, model):
+        super().__init__()
+        self.inner = model
+
+    def forward(self, x_cat, x_cont=None): return self.inner(x_cat, x_cont)
+
+
+@pytest.mark.parametrize('by', ['mean', 'top'])
+def test_lists_are_those_of_the_pairs(dls, posterior, by):
+    fast, slow = (top_n(m, dls, 60, by=by, exclude_seen=False) for m in (posterior, Pairs(posterior)))
+    assert fast.user.equals(slow.user)
+    both = fast.merge(slow, on=['user', 'item'])
+    assert len(both) == len(fast)
+    np.testing.assert_allclose(both.score_x, both.score_y, atol=1e-5)
+
+
+def test_similar_items(dls, posterior):
+    own = posterior.item_vectors()
+    assert own.shape == (28, dls.n_items, 3)
+    similar = Recommender(posterior, dls).similar_items(1000, 50, min_ratings=0).set_index('item').similarity
+    assert len(similar) == dls.n_items - 2
+    plain = torch.cosine_similarity(own[:, 1:], own[:, 1:2], dim=-1).mean(0)[1:]
+    np.testing.assert_allclose(similar.sort_index(), plain, atol=1e-5)
+
+
+def test_similar_items_of_a_model_of_ones_own(dls, posterior):
+    class Own(Pairs):
+        def item_vectors(self): return torch.arange(2.*dls.n_items).view(-1, 2) - dls.n_items
+    similar = Recommender(Own(posterior), dls).similar_items(1000, 50, min_ratings=0).set_index('item').similarity
+    own = Own(posterior).item_vectors()[1:]
+    np.testing.assert_allclose(similar.sort_index(), torch.cosine_similarity(own, own[:1])[1:], atol=1e-5)
+    with pytest.raises(ValueError, match='Pairs has no tables'): Recommender(Pairs(posterior), dls).similar_items(1000)
+
+
+def test_two_kinds_of_uncertainty(dls, posterior, made_up):
+    told = Recommender(posterior, dls).predict(made_up)
+    p, levels = told.filter(like='p_').to_numpy(), dls.scale.levels
+    total = p @ np.square(levels) - (p @ levels)**2
+    np.testing.assert_allclose(told.sd_model**2 + told.sd_noise**2, total, atol=1e-4)
+    one = Posterior(posterior.likelihood, *(t[:1] for t in posterior.state_dict().values()), posterior.n_factors)
+    assert (Recommender(one, dls).predict(made_up).sd_model == 0).all()
+    assert 'sd_model' not in Recommender(Pairs(posterior), dls).predict(made_up)
+
+
+def test_new_rows_have_the_posterior_of_the_closed_form():
+    "With a Gaussian likelihood and no offsets, the row of a new user is Gaussian in each sample."
+    gen, (s, n, d) = torch.Generator().manual_seed(0), (3000, 7, 3)
+    def normal(*shape): return torch.randn(shape, generator=gen)
+    users, items, raw, weights = normal(s, 1, d), normal(s, n, d), .3*normal(s, 1), 3 + normal(s, 1)
+    center, spread, sets = normal(s, d), normal(s, d).exp(), normal(s, n, d)
+    model = Posterior(GaussianLikelihood((1, 2, 3, 4, 5)), users, items, raw, weights, center, spread, sets, 2)
+    x, y = torch.tensor([[2, 1], [1, 5], [2, 3], [2, 4]]), torch.tensor([0, 4, 2, 3])
+    new = model.fold_in(x, y, 4, seed=1)
+    assert torch.equal(new.users[:, [0, 3]], users.expand(-1, 2, -1))                # nobody, and nothing rated
+    for u in (1, 2):
+        rated = x[x[:, 0] == u, 1]
+        a = torch.cat([items[:, rated, :2], torch.ones(s, len(rated), 1)], 2)
+        mean = center + sets[:, rated].sum(1)/len(rated)**.5
+        precision = torch.diag_embed(spread**-2) + a.mT @ a/raw.exp()[..., None]**2
+        left = 1. + y[x[:, 0] == u] - items[:, rated, 2] - weights - (a @ mean[..., None])[..., 0]
+        mean = mean + torch.linalg.solve(precision, (a.mT @ (left/raw.exp()**2)[..., None])[..., 0])
+        root = torch.linalg.cholesky(precision)
+        z = (root.mT @ (new.users[:, u] - mean)[..., None])[..., 0]
+        assert z.mean(0).abs().max() < .1 and (z.T @ z/s - torch.eye(d)).abs().max() < .1
+
+
+@pytest.mark.parametrize('settings', [dict(sets=False), dict(offsets=False, likelihood='gaussian'), {}])
+def test_new_users(dls, made_up, tmp_path, settings):
+    rec = Recommender(fit_posterior(dls, 3, n_steps=120, burn=60, **settings), dls)
+    items, before = rec.items, {k: t.clone() for k, t in rec.model.state_dict().items()}
+    given = {what: {i: r for i in items[:12]} for what, r in dict(liked=5., disliked=1.).items()}
+    means = {what: rec.fold_in(g).predict(pd.DataFrame(dict(user='new', item=items[12:]))) for what, g in given.items()}
+    assert means['liked'].rating.mean() > means['disliked'].rating.mean() + .5
+    frame = pd.concat([pd.DataFrame(dict(user=u, item=[*g], rating=[*g.values()])) for u, g in given.items()])
+    both = rec.fold_in(pd.concat([frame, pd.DataFrame(dict(user=['c'], item=items[0], rating=3.))]))
+    together = both.predict(pd.DataFrame(dict(user='liked', item=items[12:])))
+    np.testing.assert_allclose(together.rating, means['liked'].rating, atol=.01)     # users do not affect each other
+    assert set(both.top_n(3).user) == {'liked', 'disliked', 'c'}
+    nobody = pd.DataFrame(dict(user='nobody', item=items))
+    np.testing.assert_array_equal(both.predict(nobody).rating, rec.predict(nobody).rating)
+    both.save(tmp_path/'m')
+    pd.testing.assert_frame_equal(load_model(tmp_path/'m').predict(made_up), both.predict(made_up))
+    assert all(torch.equal(t, before[k]) for k, t in rec.model.state_dict().items())
 
 
 def test_a_gaussian_likelihood(dls):

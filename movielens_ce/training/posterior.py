@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['OrdinalLikelihood', 'GaussianLikelihood', 'csr', 'from_scipy', 'RatingMatrix', 'regressors', 'conjugate_gradients',
-           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'mixing', 'diagnostics',
-           'plot_traces']
+           'draw_weights', 'draw_precision', 'Prior', 'Chain', 'Posterior', 'fit_posterior', 'NewRows', 'mixing',
+           'diagnostics', 'plot_traces']
 
-# %% ../../nbs/training/05_posterior.ipynb #354b9320
+# %% ../../nbs/training/05_posterior.ipynb #5770452c
 import math
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from fastai.torch_core import Module
 from fastcore.basics import patch
 from scipy.stats import norm, qmc, rankdata
+from torch.nn.utils.rnn import pad_sequence
 
 from ..models.heads import CumulativeLogit, level_shares
 from ..models.parts import register
@@ -60,7 +61,7 @@ def log_probs(self:OrdinalLikelihood,
     low, high = edges[..., :-1], edges[..., 1:]
     return F.logsigmoid(high) + F.logsigmoid(-low) + torch.log(-torch.expm1(low - high))
 
-# %% ../../nbs/training/05_posterior.ipynb #6ee17fc3
+# %% ../../nbs/training/05_posterior.ipynb #104813da
 @patch
 def expected(self:OrdinalLikelihood,
     score:torch.Tensor, # `[...]`
@@ -68,11 +69,11 @@ def expected(self:OrdinalLikelihood,
     values:torch.Tensor, # A number for each level, `[K]`
 ) -> torch.Tensor: # `[...]`
     "The expected value of `values`."
-    steps, cut = values.diff(), -score
-    out = values[-1] - steps[0]*cut.sigmoid()
-    for gap, step in zip(F.softplus(raw).unbind(-1), steps[1:]):
-        cut = cut + gap
-        out.addcmul_(step, cut.sigmoid(), value=-1)
+    steps, odds = values.diff(), (-score).exp()
+    out = values[0] + steps[0]/(1 + odds)
+    for r, step in zip(raw.unbind(-1), steps[1:]):
+        odds.addcmul_(odds, r.exp())
+        out.addcdiv_(step, 1 + odds)
     return out
 
 # %% ../../nbs/training/05_posterior.ipynb #5323fce9
@@ -322,7 +323,7 @@ def draw_precision(
     drawn = rng.gamma(shape + n/2, 1/(rate + squares.double().cpu().numpy()/2))
     return torch.from_numpy(drawn).to(squares)
 
-# %% ../../nbs/training/05_posterior.ipynb #42c6bc09
+# %% ../../nbs/training/05_posterior.ipynb #9db8721a
 class Prior:
     "The prior of one side: regressors, their weights W, and all precisions. Its rows are those with training ratings."
     def __init__(self,
@@ -330,11 +331,12 @@ class Prior:
         rows:np.ndarray, # The table's rows with training ratings
         sd:torch.Tensor, # Standard deviation of each column at the start, `[d]`
         seed:int=0, # Seed of the draws of other rows
+        sets:bool=False, # Whether the second group is the set
     ):
-        self.parts, self.rows, n_rows, d = parts, rows, parts[0].shape[0], len(sd)
+        self.parts, self.rows, self.sets, n_rows, d = parts, rows, sets, parts[0].shape[0], len(sd)
         self.others = np.setdiff1d(np.arange(n_rows), rows)
         self.known = np.stack([np.diff(p.indptr)[self.others] > 0 for p in parts])
-        self.points = qmc.Sobol(d + 1, rng=seed)
+        self.points, self.rng = qmc.Sobol(d + 1, rng=seed), np.random.default_rng(seed)
         self.shift = np.random.default_rng(seed).random((len(self.others), d + 1))
         f = sps.hstack([p[rows] for p in parts]).tocsr()
         self.f, self.ft = from_scipy(f, sd), from_scipy(f.T, sd)
@@ -374,6 +376,24 @@ def table(self:Prior,
     out = z.new_empty(self.parts[0].shape[0], z.shape[1])
     out[self.rows], out[self.others] = z, torch.from_numpy(mean).to(z) + torch.from_numpy(noise).to(z)/self.lam.sqrt()
     return out
+
+# %% ../../nbs/training/05_posterior.ipynb #a06b8443
+@patch
+def population(self:Prior,
+    z:torch.Tensor, # Rows with ratings, `[n, d]`
+) -> tuple: # (mean `[d]`, standard deviation `[d]`, weights of the set `[m, d]`; m is 0 without sets)
+    "The prior of a new row whose columns are not known; its set adds to the mean."
+    omega = self.omega.repeat_interleave(torch.tensor(self.sizes, device=z.device), 0)
+    noise = [torch.from_numpy(self.rng.normal(size=o.shape)).to(z) for o in (z, omega)]
+    def solved(z, noise, tol): return draw_weights(self.f, self.ft, self.squares, z, self.lam, omega, noise, tol=tol)
+    ones, *rest = solved(z, [torch.zeros_like(o) for o in noise], .03).split(self.sizes)
+    share = self.lam*((self.f @ solved(torch.zeros_like(z), noise, .1))**2).mean(0)
+    of_set = rest.pop(0) if self.sets else ones[:0]
+    mean, variance = ones[0], 1/(self.lam*(1 - share.clamp(max=.9)))
+    for part, w in zip(self.parts[1 + self.sets:], rest):
+        told = torch.from_numpy(part[self.rows] @ w.cpu().numpy()).to(w)
+        mean, variance = mean + told.mean(0), variance + told.var(0, correction=0)
+    return mean, variance.sqrt(), of_set
 
 # %% ../../nbs/training/05_posterior.ipynb #2c8b7c23
 class Chain:
@@ -493,13 +513,13 @@ def draw(self:Chain):
     for z, prior in zip(self.split(self.theta), self.priors): prior.draw(z, self.noise, self.rng)
     self.set_prior()
 
-# %% ../../nbs/training/05_posterior.ipynb #a8cefe9d
+# %% ../../nbs/training/05_posterior.ipynb #182f19f6
 @patch
-def sample(self:Chain) -> tuple: # (users `[n_users, d]`, items `[n_items, d]`, raw parameters, weights of the context)
-    "The present parameters, with all rows of the tables."
+def sample(self:Chain) -> tuple: # The tensors of a `Posterior`, for one sample
+    "The present parameters, with all rows of the tables, and the population that new users come from."
     *rows, raw, weights = self.split(self.theta)
     tables = [prior.table(z) for prior, z in zip(self.priors, rows)]
-    return (*tables, raw.clone(), weights.clone())
+    return (*tables, raw.clone(), weights.clone(), *self.priors[0].population(rows[0]))
 
 # %% ../../nbs/training/05_posterior.ipynb #286a596f
 @patch
@@ -511,7 +531,7 @@ def record(self:Chain) -> dict: # Name -> value
                 user_sd=(users[:, k] + p @ q.mean(0)).std().item(), item_sd=(items[:, k] + q @ p.mean(0)).std().item(),
                 dot_sd=(p.var(0) @ q.var(0)).sqrt().item(), precision=lam.log().mean().exp().item())
 
-# %% ../../nbs/training/05_posterior.ipynb #55edb428
+# %% ../../nbs/training/05_posterior.ipynb #01f5e2b2
 class Posterior(Module):
     "Samples of a model's parameters. It predicts with the mean of their probabilities."
     target = 'class'
@@ -521,13 +541,16 @@ class Posterior(Module):
         items:torch.Tensor, # Rows of the items, `[n_samples, n_items, d]`
         raw:torch.Tensor, # Shared raw parameters, `[n_samples, n_raw]`
         weights:torch.Tensor, # Location and weights of the context, `[n_samples, 1 + n_cont]`
+        center:torch.Tensor, # Mean of new users' rows, without their set, `[n_samples, d]`
+        spread:torch.Tensor, # Standard deviation of new users' rows, `[n_samples, d]`
+        sets:torch.Tensor, # Weights of the items that a user rated, `[n_samples, n_items or 0, d]`
         n_factors:int, # Length of the factors
         n_chains:int=1, # Number of chains; each has the same number of consecutive samples
         trace:pd.DataFrame=None, # `Chain.record` at each sample, with columns chain and step
     ):
         self.likelihood, self.n_factors, self.n_chains, self.trace = likelihood, n_factors, n_chains, trace
-        for name, values in dict(users=users, items=items, raw=raw, weights=weights).items():
-            self.register_buffer(name, values)
+        tensors = dict(users=users, items=items, raw=raw, weights=weights, center=center, spread=spread, sets=sets)
+        for name, values in tensors.items(): self.register_buffer(name, values)
 
     @property
     def n_classes(self):
@@ -562,21 +585,34 @@ def forward(self:Posterior,
     pieces = zip(x_cat.split(size), x_cont.split(size))
     return torch.cat([self.samples(x, c).logsumexp(0) - math.log(len(self)) for x, c in pieces])
 
-# %% ../../nbs/training/05_posterior.ipynb #cc19216b
+# %% ../../nbs/training/05_posterior.ipynb #2239f03c
 @patch
 def expected(self:Posterior,
     rows:torch.Tensor, # Rows of users, int64 `[n]`
     values:torch.Tensor, # A number for each level, `[K]`, such as the levels themselves
 ) -> torch.Tensor: # float32 `[n, n_items]`
     "The expected value of `values` for all items, without context."
-    k, out = self.n_factors, torch.zeros(len(rows), self.items.shape[1], device=self.items.device)
-    for users, items, raw, weights in zip(self.users[:, rows], self.items, self.raw, self.weights):
-        users, items = users.float(), items.float()
-        score = torch.addmm(items[:, k] + weights[0], users[:, :k], items[:, :k].T).add_(users[:, k:k+1])
-        own = users[:, None, k+1:] + items[None, :, k+1:]
-        raw = own.add_(raw) if own.shape[-1] else raw.float().expand(*score.shape, -1)
-        out += self.likelihood.expected(score, raw, values)
-    return out/len(self)
+    k, n_items = self.n_factors, self.items.shape[1]
+    out = torch.zeros(len(rows), n_items, device=self.items.device)
+    size = max(1, 2**17//n_items)
+    for at, some in zip(out.split(size), rows.split(size)):
+        for users, items, raw, weights in zip(self.users[:, some], self.items, self.raw, self.weights):
+            users, items = users.float(), items.float()
+            score = torch.addmm(items[:, k] + weights[0], users[:, :k], items[:, :k].T).add_(users[:, k:k+1])
+            if users.shape[1] == k + 1: raw = raw.float().expand(*score.shape, -1)
+            else:                                                             # each raw parameter is contiguous
+                own, of_items = (users[:, k+1:] + raw).T, items[:, k+1:].T.contiguous()
+                raw = (own[:, :, None] + of_items[:, None]).movedim(0, -1)
+            at += self.likelihood.expected(score, raw, values)
+    return out.div_(len(self))
+
+# %% ../../nbs/training/05_posterior.ipynb #545138b9
+@patch
+def item_vectors(self:Posterior,
+    at_most:int=50, # Number of samples, evenly spaced
+) -> torch.Tensor: # float32 `[≤ at_most, n_items, n_factors]`
+    "The factors of the items in some samples, for similar items."
+    return self.items[::-(-len(self)//at_most), :, :self.n_factors].float()
 
 # %% ../../nbs/training/05_posterior.ipynb #1994fdbf
 _LIKELIHOODS = dict(ordinal=OrdinalLikelihood, gaussian=GaussianLikelihood)
@@ -605,7 +641,7 @@ def from_config(cls:Posterior,
 
 register(Posterior)
 
-# %% ../../nbs/training/05_posterior.ipynb #7df697de
+# %% ../../nbs/training/05_posterior.ipynb #cf72f268
 @patch(cls_method=True)
 def from_dls(cls:Chain,
     dls, # Loaders from `rating_dls(target='class', …)`
@@ -624,7 +660,7 @@ def from_dls(cls:Chain,
     ratings = RatingMatrix(torch.from_numpy(np.stack(x, 1)), [len(o) for o in rows], like)
     context = torch.ones(len(ds), 1) if ds.x_cont is None else F.pad(ds.x_cont, (1, 0), value=1.)
     sd = torch.tensor([.4]*n_factors + [.5] + [.4]*likelihood.n_raw*offsets).to(like)
-    priors = [Prior(regressors(dls, side, sets), rows[side], sd, seed=2*seed + side) for side in (0, 1)]
+    priors = [Prior(regressors(dls, side, sets), rows[side], sd, 2*seed + side, sets) for side in (0, 1)]
     observed = likelihood.observe(ds.y.flatten().to(like.device)[ratings.order], dtype)
     context = context.to(like)[ratings.order]
     return cls(ratings, observed, context, likelihood, priors, likelihood.start(dls), n_factors, seed)
@@ -676,6 +712,112 @@ def fit_posterior(
     tables = [torch.stack(o) for o in zip(*(sample for samples in kept for sample in samples))]
     return Posterior(likelihood, *tables, n_factors, n_chains, trace).eval()
 
+# %% ../../nbs/training/05_posterior.ipynb #2d9397fc
+@patch
+def information(self:Posterior) -> torch.Tensor: # `[n_samples, d, d]`; entry (j, k) for the columns j and k of a row
+    "The expected information that a rating of an average item has about score and raw parameters."
+    k, like = self.n_factors, self.likelihood
+    own = (self.center + self.items.float().mean(1))[:, k:]
+    score, raw = own[:, 0] + self.weights[:, 0], self.raw + own[:, 1:] if own.shape[1] > 1 else self.raw.float()
+    total, probs = 0, like.log_probs(score, raw).exp()
+    for level in range(like.n_classes):
+        _, d_score, d_raw = like.gradient(score, raw, like.observe(torch.full_like(score, level, dtype=torch.int64)))
+        d = torch.cat([d_score[:, None], d_raw], 1)
+        total = total + probs[:, level, None, None]*d[:, :, None]*d[:, None]
+    at = ([0]*(k + 1) + list(range(1, raw.shape[1] + 1)))[:self.users.shape[2]]
+    return total[:, at][:, :, at]
+
+# %% ../../nbs/training/05_posterior.ipynb #1e3ca9be
+class NewRows:
+    "The posterior of new users' rows in each sample of a `Posterior`, given some ratings: m = samples × users of them."
+    def __init__(self,
+        posterior:Posterior, # The samples
+        items:torch.Tensor, # Rows of the rated items, int64 `[n_users, n]`
+        y:torch.Tensor, # Their classes, int64 `[n_users, n]`
+        there:torch.Tensor, # 1 for a rating, 0 for padding, `[n_users, n]`
+        information:torch.Tensor, # See `Posterior.information`
+    ):
+        k, s, (b, n) = posterior.n_factors, len(posterior), items.shape
+        rows = posterior.items[:, items].float()
+        self.mean, sd = posterior.center.float()[:, None], posterior.spread.float().repeat_interleave(b, 0)
+        if posterior.sets.shape[1]:
+            of_set = (posterior.sets[:, items]*there[..., None]).sum(2)
+            self.mean = self.mean + of_set/there.sum(1, keepdim=True).sqrt()
+        self.mean, rows = self.mean.expand(s, b, -1).flatten(0, 1), rows.flatten(0, 1)
+        self.raw, self.there = posterior.raw.float().repeat_interleave(b, 0)[:, None], there.repeat(s, 1)[..., None]
+        self.likelihood, self.n_factors = posterior.likelihood, k
+        self.observed = self.likelihood.observe(y.repeat(s, 1).flatten())
+        self.q, self.own, self.precision = rows[..., :k].contiguous(), rows[..., k:].clone(), sd**-2
+        self.own[..., 0] += posterior.weights[:, :1].repeat_interleave(b, 0)
+        rows[..., k:] = 1
+        rows *= self.there
+        mass = rows.mT @ rows*information.repeat_interleave(b, 0) + torch.diag_embed(self.precision)
+        eye = torch.eye(rows.shape[2], device=rows.device).expand_as(mass)
+        self.inverse = torch.linalg.solve_triangular(torch.linalg.cholesky(mass), eye, upper=False).contiguous()
+
+# %% ../../nbs/training/05_posterior.ipynb #6855e86f
+@patch
+def force(self:NewRows,
+    z:torch.Tensor, # Rows, `[m, d]`
+) -> torch.Tensor: # `[m, d]`
+    "The gradient of the log-posterior by the rows, times $L^{-1}$."
+    own = self.own + z[:, None, self.n_factors:]
+    score = (self.q @ z[:, :self.n_factors, None])[..., 0] + own[..., 0]
+    raw = own[..., 1:] + self.raw if own.shape[2] > 1 else self.raw.expand(*score.shape, -1)
+    _, d_score, d_raw = self.likelihood.gradient(score.flatten(), raw.flatten(0, 1), self.observed)
+    d = torch.cat([d_score[:, None], d_raw], 1)[:, :own.shape[2]].view_as(own)*self.there
+    pull = torch.cat([(d[:, None, :, 0] @ self.q)[:, 0], d.sum(1)], 1)
+    return (self.inverse @ (pull - (z - self.mean)*self.precision)[..., None])[..., 0]
+
+# %% ../../nbs/training/05_posterior.ipynb #81084f67
+@patch
+def draw(self:NewRows,
+    noise:torch.Tensor, # Standard normal numbers, `[2 + n_steps, m, d]`
+    size:float=.8, # Time of a step
+    friction:float=1., # Friction
+) -> torch.Tensor: # `[m, d]`
+    "Draws the rows."
+    def move(z, v): return z + (v[:, None] @ self.inverse)[:, 0]
+    first, v, *noise = noise
+    keep, z = math.exp(-friction*size), move(self.mean, self.force(self.mean) + first)
+    force = self.force(z)
+    for e in noise:
+        v = v + size/2*force
+        after = keep*v + math.sqrt(1 - keep**2)*e
+        z = move(z, size/2*(v + after))
+        force = self.force(z)
+        v = after + size/2*force
+    return z
+
+# %% ../../nbs/training/05_posterior.ipynb #8e9af7e2
+@patch
+@torch.no_grad()
+def fold_in(self:Posterior,
+    x_cat:torch.Tensor, # Rows of new users, from 1, and of known items, int64 `[n, 2]`
+    y:torch.Tensor, # Classes of the ratings, int64 `[n]`
+    n_users:int, # Rows of the new table of users, including row 0 for the unknown user
+    n_steps:int=8, # Steps of Langevin dynamics
+    seed:int=0, # Seed
+) -> Posterior: # It shares the items; a user without ratings gets the row of the unknown user
+    "The same samples for other users: in each, a row drawn from its posterior given the user's ratings."
+    order, counts = torch.argsort(x_cat[:, 0], stable=True), torch.bincount(x_cat[:, 0], minlength=n_users)
+    by_user = [o[order].split(counts.tolist()) for o in (x_cat[:, 1], y.flatten())]
+    shape = 2 + n_steps, len(self)//2 + 1, 1, self.users.shape[2]
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(x_cat.device)
+    noise = torch.cat([noise, -noise], 2).flatten(1, 2)[:, :len(self)]
+    information, users = self.information(), self.users[:, :1].repeat(1, n_users, 1)
+    at = torch.argsort(counts, stable=True)
+    at = at[counts[at] > 0]
+    piece = counts[at].cumsum(0)*len(self)//2**15                   # users with about as many ratings, 2¹⁵ in all samples
+    for some in at.split(piece.unique_consecutive(return_counts=True)[1].tolist()):
+        padded = [pad_sequence([o[u] for u in some.tolist()], batch_first=True) for o in by_user]
+        there = (torch.arange(padded[0].shape[1], device=at.device) < counts[some, None]).float()
+        rows = NewRows(self, *padded, there, information)
+        users[:, some] = rows.draw(noise.repeat_interleave(len(some), 1)).view(len(self), len(some), -1).to(users)
+    tensors = self.state_dict() | dict(users=users)
+    return Posterior(self.likelihood, **tensors, n_factors=self.n_factors, n_chains=self.n_chains,
+                     trace=self.trace).eval()
+
 # %% ../../nbs/training/05_posterior.ipynb #a1c1ac02
 def mixing(
     draws, # Draws of one quantity, `[n_chains, n]`
@@ -695,12 +837,12 @@ def mixing(
     pairs = np.minimum.accumulate(pairs[:np.argmax(np.r_[pairs, -1] < 0)])
     return float(np.sqrt(total/within)), float(min(halves.size/max(2*pairs.sum() - 1, 1e-3), halves.size))
 
-# %% ../../nbs/training/05_posterior.ipynb #2c97dc84
+# %% ../../nbs/training/05_posterior.ipynb #33b95d41
 def diagnostics(
     posterior:Posterior, # From `fit_posterior`
     dl=None, # A loader, such as `dls.valid`, for whose first pairs predictions are examined; None: no predictions
     n_pairs:int=100, # Number of these pairs
-    at_most:float=1.2, # R-hat above which a warning is given
+    at_most:float=1.1, # R-hat above which a warning is given
 ) -> pd.DataFrame: # Quantity × (mean, sd, r_hat, ess); for the predictions, R-hat and effective size of the worst pair
     "Tells whether the chains agree. Warns if they do not."
     traces = {name: posterior.trace[name].to_numpy() for name in posterior.trace.columns.drop(['chain', 'step'])}

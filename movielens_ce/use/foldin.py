@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['new_user_dls', 'fold_in']
 
-# %% ../../nbs/use/02_foldin.ipynb #fd1ca881
+# %% ../../nbs/use/02_foldin.ipynb #e6b7f605
 import math
 import warnings
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -103,6 +102,13 @@ def _folded(model, dls, loss_func, precision, prior, tail, n_steps):
         for t, r in zip(tables, rows()): t.weight.copy_(r)
     return new
 
+# %% ../../nbs/use/02_foldin.ipynb #fdb704fa
+def _own(model, dls):
+    "The model that the method `fold_in` of `model` returns for the ratings of items that it knows."
+    x, y = dls.train_ds.x_cat, dls.train_ds.y
+    known = x[:, 1] > 0
+    return model.fold_in(x[known], y[known], dls.n_users)
+
 # %% ../../nbs/use/02_foldin.ipynb #b4cddc08
 def _squared_width(model, dls, at_most=100_000):
     "Mean squared error of a regression model on its training rows, on `at_most` of them if there are more."
@@ -111,9 +117,9 @@ def _squared_width(model, dls, at_most=100_000):
     out, y = outputs(model, dls.train.new(ds.take(rows)))
     return float(((out - y)**2).mean())
 
-# %% ../../nbs/use/02_foldin.ipynb #5ae8c949
+# %% ../../nbs/use/02_foldin.ipynb #8689995a
 def fold_in(
-    model, # A trained `RatingModel`, or an `Ensemble` of them
+    model, # A trained `RatingModel`, a model with a method `fold_in`, or an `Ensemble` of them
     dls, # The loaders of `rating_dls` that it was trained on
     ratings, # New users' ratings: a frame with the columns of `dls`, or `{item: rating}` for one user, called 'new'
     width:float=None, # For a regression model: standard deviation of its errors, in rating units; None: training RMSE
@@ -126,17 +132,19 @@ def fold_in(
     """Finds rows for new users from their ratings and leaves the items unchanged.
     The new model shares the item tables of `model`, and its only users are the new ones.
     It predicts and recommends like any other model. If `model` uses context, the context counts as absent.
+    A model with a method `fold_in` finds the rows itself, without these settings.
     Raises `ValueError` for ratings that cannot be used, for models of other packages,
     and if `prior` or `tail` is not above 0."""
     members = members_of(model)
-    if not all(isinstance(m, RatingModel) for m in members):
-        raise ValueError(f'fold_in needs a RatingModel of this package, not {type(model).__name__}')
+    if not all(isinstance(m, RatingModel) or hasattr(m, 'fold_in') for m in members):
+        raise ValueError(f'fold_in needs a RatingModel of this package, or a model with a method fold_in, '
+                         f'not {type(model).__name__}')
     for name, value in dict(prior=prior, tail=tail).items():
         if not value > 0: raise ValueError(f'{name} must be above 0, not {value}')
     new_dls = new_user_dls(ratings, dls)
     new_dls.train_ds.to(dls.device)
     precision = 1. if dls.target == 'class' else 0.5/(_squared_width(model, dls) if width is None else width**2)
-    find = partial(_folded, dls=new_dls, loss_func=loss_func, precision=precision, prior=prior, tail=tail,
-                   n_steps=n_steps)
+    settings = dict(loss_func=loss_func, precision=precision, prior=prior, tail=tail, n_steps=n_steps)
+    def find(m): return _own(m, new_dls) if hasattr(m, 'fold_in') else _folded(m, new_dls, **settings)
     if not isinstance(model, Ensemble): return find(model), new_dls
     return Ensemble([find(m) for m in members], model.target).eval(), new_dls

@@ -123,7 +123,7 @@ def _pair_scores(model, dls, rows, weights):
     for at, pairs in _pieces(rows, s.shape[1], size): flat[at] = _to_score(model(pairs), weights)
     return s
 
-# %% ../../nbs/use/00_recommend.ipynb #39905626
+# %% ../../nbs/use/00_recommend.ipynb #1045c6af
 def _exact_scores(model, s, pairs, at, weights):
     "Writes the scores of the rated `pairs` to the positions `at` of `s`. `_dot_scores` computed them as if unrated."
     size = max(1, s.numel()//max(4, _widest(model)))
@@ -134,6 +134,7 @@ def _exact_scores(model, s, pairs, at, weights):
 def _scores(model, dot, dls, rows, weights, rated):
     """Scores `[len(rows), n_items − 1]` of one model. With `dot`, that of `_as_dot`, ratings are before the sigmoid.
     The pairs of the bool matrix `rated` may be in sets. It is None if their scores are not needed."""
+    if hasattr(model, 'expected'): return model.expected(rows, weights)[:, 1:]
     if dot is None: return _pair_scores(model, dls, rows, weights)
     s = _dot_scores(dot, dls, rows, weights)
     if rated is not None and isinstance(getattr(model, 'score', None), InformedDotProduct):

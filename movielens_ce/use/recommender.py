@@ -175,18 +175,32 @@ def predictions(self:Recommender,
     of_ratings = (getattr(self.head, 'width', None), none) if self.head and self.head.keeps_mean else (None, None)
     return Predictions(np.zeros((0, self.scale.n_classes)), none, self.scale, *of_ratings)
 
-# %% ../../nbs/use/03_recommender.ipynb #5d7ac1a7
+# %% ../../nbs/use/03_recommender.ipynb #e265d8fa
+@patch
+@torch.no_grad()
+def _deviations(self:Recommender, frame):
+    "The columns `sd_model` and `sd_noise` of a model with samples; none of another."
+    if not hasattr(self.model, 'samples'): return {}
+    levels, both = torch.tensor(self.scale.levels, dtype=torch.float32), [np.zeros((2, 0))]
+    for batch in (dl := self.dls.test_dl(frame).new(bs=256)) if len(frame) else ():
+        probs = self.model.samples(*batch[:dl.n_inp]).exp().cpu()
+        mean = probs @ levels
+        noise = (probs @ levels**2 - mean**2).clamp(min=0).mean(0)
+        both.append(torch.stack([mean.std(0, correction=0), noise.sqrt()]).numpy())
+    return dict(zip(('sd_model', 'sd_noise'), np.concatenate(both, axis=1)))
+
+# %% ../../nbs/use/03_recommender.ipynb #d0fb9824
 @patch
 def predict(self:Recommender,
     pairs:pd.DataFrame, # Columns user and item, and timestamp if it is known; a rating is ignored
 ) -> pd.DataFrame: # Index of `pairs`; user, item, title if known, rating (the mean), most_likely, p_1 … for each level
     """Predicts the expected rating, the most likely rating and the probability of each level, for each pair.
-    Unknown ids get row 0."""
+    Unknown ids get row 0. For a model with `samples`, `sd_model` and `sd_noise` follow `most_likely`."""
     pairs = as_frame(pairs)
     frame = self._frame(pairs).drop(columns=self.dls.train_ds.rating_name, errors='ignore')
     pred = self.predictions(frame)
     out = pd.DataFrame(dict(user=frame[self._user], item=frame[self._item], rating=pred.point('mean'),
-                            most_likely=pred.point('mode')))
+                            most_likely=pred.point('mode'), **self._deviations(frame)))
     probs = pd.DataFrame(pred.probs, columns=[f'p_{level}' for level in self.dls.train_ds.vocab])
     return self._titled(pd.concat([out, probs], axis=1).set_axis(pairs.index))
 
@@ -218,7 +232,7 @@ def top_n(self:Recommender,
     best = lists(self.model, 'mean')
     return self._titled(best.assign(score=self.head.probs(best.score)[:, -1]))
 
-# %% ../../nbs/use/03_recommender.ipynb #5e4058cf
+# %% ../../nbs/use/03_recommender.ipynb #f4806e84
 @patch
 def factors(self:Recommender) -> tuple: # (users, items): frames with factor_0, factor_1 … and bias; the index is the id
     "The model's user and item factors, see the function `factors`. Raises `ValueError` for a model without factors."
@@ -226,18 +240,21 @@ def factors(self:Recommender) -> tuple: # (users, items): frames with factor_0, 
 
 @patch
 def _item_vectors(self:Recommender, model):
-    "The vector of each item, with its set of users if there is one, `[n_items, n_factors]`."
+    "The vectors of the items, with their sets of users if there are any, `[n_items, d]` or `[n_samples, n_items, d]`."
+    if hasattr(model, 'item_vectors'):
+        with torch.no_grad(): return model.item_vectors()[..., 1:, :].cpu().double().numpy()
     own = factors(model, self.dls)[1].drop(columns='bias', errors='ignore').to_numpy(float)
     users = getattr(getattr(model, 'score', None), 'users_of_item', None)
     if users is None: return own
     with torch.no_grad(): return own + users.sums()[1:].cpu().double().numpy()
 
 def _cosines(vectors, row):
-    "The cosine between each row and row `row`; 0 for a row of zeros."
+    "The cosine between each row and row `row`, the mean over the samples if there are any; 0 for a row of zeros."
+    if vectors.ndim == 3: return np.mean([_cosines(v, row) for v in vectors], axis=0)
     length = np.linalg.norm(vectors, axis=1)
     return vectors @ vectors[row]/np.maximum(length*length[row], 1e-300)
 
-# %% ../../nbs/use/03_recommender.ipynb #bb132b85
+# %% ../../nbs/use/03_recommender.ipynb #554d7c81
 @patch
 def similar_items(self:Recommender,
     item, # An item id, or a title
@@ -246,7 +263,8 @@ def similar_items(self:Recommender,
 ) -> pd.DataFrame: # item, title if known, similarity (−1 to 1); the most similar first
     """The items most similar to `item`, by the cosine between the vectors of items.
     An item's vector is its factors. With implicit sets, it also includes the sum over the users who rated it.
-    For an ensemble, the similarity is the mean cosine of the members.
+    For an ensemble or a posterior, the similarity is the mean cosine of the members or samples.
+    A model with a method `item_vectors` says itself what the vectors are.
     Raises `ValueError` for a model without factors, an unknown item, or `n` below 1."""
     if n < 1: raise ValueError(f'n must be at least 1, not {n}')
     row = self.items.index(self.item_id(item))
