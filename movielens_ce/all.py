@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/all.ipynb #7276e786
+# %% ../nbs/all.ipynb #55012c47
 import numpy as np
 import pandas as pd
 import torch
@@ -13,7 +13,7 @@ from fastai.layers import Embedding
 from fastai.torch_core import Module
 from torch import nn
 
-from .compare.comparison import compare
+from .compare.comparison import Comparison, compare
 from .compare.entries import MODELS, Entry, grid_entry
 from .compare.experiment import iter_runs
 from .compare.fit import fit
@@ -54,6 +54,8 @@ from .scoring.metrics import METRICS, accuracy, mae, nll, rmse
 from .scoring.posthoc import OutOfFold, fit_cuts, fit_gaussian
 from .scoring.predictions import Predictions, as_metric, predict, score
 from .training.loop import fit_one_cycle
+from .training.posterior import fit_posterior
+from .training.stack import fit_stack
 from .use.foldin import fold_in
 from .use.ranking import rank_scores
 from .use.recommend import factors, top_n

@@ -19,7 +19,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = 'movielens_ce'
 # Nothing imports what stands to its right.
 ROOMS = dict(data='published download movielens ids scale files ratings splits features dataset loaders context',
-             models='tables parts sets scores heads models', training='losses optimizer newcomers loop stack posterior',
+             models='tables parts sets scores heads models',
+             training='losses optimizer newcomers loop stack likelihoods posterior mixing',
              scoring='metrics gaussian predictions posthoc intervals calibration',
              compare='entries identity runs fit tune experiment tables plots own verdict comparison',
              use='recommend ranking foldin recommender explain storage terminal cli')

@@ -12,17 +12,9 @@ from movielens_ce.data.context import TimeContext
 from movielens_ce.data.loaders import rating_dls
 from movielens_ce.scoring.predictions import predict, score
 from movielens_ce.training import posterior as module
-from movielens_ce.training.posterior import (
-    Chain,
-    GaussianLikelihood,
-    OrdinalLikelihood,
-    Posterior,
-    Prior,
-    diagnostics,
-    draw_precision,
-    draw_weights,
-    fit_posterior,
-)
+from movielens_ce.training.likelihoods import GaussianLikelihood, OrdinalLikelihood
+from movielens_ce.training.mixing import diagnostics
+from movielens_ce.training.posterior import Chain, Posterior, Prior, draw_precision, draw_weights, fit_posterior
 from movielens_ce.use.recommend import top_n
 from movielens_ce.use.recommender import Recommender
 from movielens_ce.use.storage import load_model

@@ -45,11 +45,11 @@ def run_key(
     "What distinguishes a run from the others in its folder."
     return tuple(run.row[k] for k in ('model', 'fold', 'seed'))
 
-# %% ../../nbs/compare/02_runs.ipynb #718a00ef
+# %% ../../nbs/compare/02_runs.ipynb #f991ef01
 @contextmanager
 def named_errors(
     path, # What is written
-):
+) -> Iterator: # A context
     "Adds the path to an `OSError` that names no file, such as that of a full disk."
     try: yield
     except OSError as e:

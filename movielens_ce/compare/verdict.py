@@ -44,7 +44,7 @@ def left_out(
         notes.append(f'One run of {" and ".join(alone)} a fold: the spread between seeds is not in the intervals.')
     return notes
 
-# %% ../../nbs/compare/09_verdict.ipynb #a8ffc9f1
+# %% ../../nbs/compare/09_verdict.ipynb #1e4866ae
 @dataclass(frozen=True)
 class Verdict:
     "Whether model `a` is better than model `b`, by each metric."
@@ -54,8 +54,7 @@ class Verdict:
     notes: tuple # What the intervals leave out, in sentences
     level: float # Level of the intervals
 
-    # One for each metric, such as 'RMSE 0.9134 against 0.9162: better by 0.0028 [0.0011, 0.0045]'
-    def sentences(self) -> list:
+    def sentences(self) -> list: # Texts such as 'RMSE 0.9134 against 0.9162: better by 0.0028 [0.0011, 0.0045]'
         "The verdict of each metric in words."
         return [_sentence(name, row) for name, row in self.table.iterrows()]
 
