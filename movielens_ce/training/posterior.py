@@ -61,7 +61,7 @@ def log_probs(self:OrdinalLikelihood,
     low, high = edges[..., :-1], edges[..., 1:]
     return F.logsigmoid(high) + F.logsigmoid(-low) + torch.log(-torch.expm1(low - high))
 
-# %% ../../nbs/training/05_posterior.ipynb #104813da
+# %% ../../nbs/training/05_posterior.ipynb #d79d0e36
 @patch
 def expected(self:OrdinalLikelihood,
     score:torch.Tensor, # `[...]`
@@ -69,11 +69,11 @@ def expected(self:OrdinalLikelihood,
     values:torch.Tensor, # A number for each level, `[K]`
 ) -> torch.Tensor: # `[...]`
     "The expected value of `values`."
-    steps, odds = values.diff(), (-score).exp()
-    out = values[0] + steps[0]/(1 + odds)
+    steps, cut = values.diff(), -score
+    out = values[-1] - steps[0]*cut.sigmoid()
     for r, step in zip(raw.unbind(-1), steps[1:]):
-        odds.addcmul_(odds, r.exp())
-        out.addcdiv_(step, 1 + odds)
+        cut += F.softplus(r)
+        out.addcmul_(step, cut.sigmoid(), value=-1)
     return out
 
 # %% ../../nbs/training/05_posterior.ipynb #5323fce9
@@ -585,7 +585,7 @@ def forward(self:Posterior,
     pieces = zip(x_cat.split(size), x_cont.split(size))
     return torch.cat([self.samples(x, c).logsumexp(0) - math.log(len(self)) for x, c in pieces])
 
-# %% ../../nbs/training/05_posterior.ipynb #2239f03c
+# %% ../../nbs/training/05_posterior.ipynb #c1b42578
 @patch
 def expected(self:Posterior,
     rows:torch.Tensor, # Rows of users, int64 `[n]`
@@ -594,10 +594,10 @@ def expected(self:Posterior,
     "The expected value of `values` for all items, without context."
     k, n_items = self.n_factors, self.items.shape[1]
     out = torch.zeros(len(rows), n_items, device=self.items.device)
-    size = max(1, 2**17//n_items)
+    size = max(1, min(2**17//n_items, len(rows)//(self.n_classes + 1)))
     for at, some in zip(out.split(size), rows.split(size)):
-        for users, items, raw, weights in zip(self.users[:, some], self.items, self.raw, self.weights):
-            users, items = users.float(), items.float()
+        for users, items, raw, weights in zip(self.users, self.items, self.raw, self.weights):
+            users, items = users[some].float(), items.float()
             score = torch.addmm(items[:, k] + weights[0], users[:, :k], items[:, :k].T).add_(users[:, k:k+1])
             if users.shape[1] == k + 1: raw = raw.float().expand(*score.shape, -1)
             else:                                                             # each raw parameter is contiguous
