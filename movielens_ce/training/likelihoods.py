@@ -48,7 +48,7 @@ def log_probs(self:OrdinalLikelihood,
     low, high = edges[..., :-1], edges[..., 1:]
     return F.logsigmoid(high) + F.logsigmoid(-low) + torch.log(-torch.expm1(low - high))
 
-# %% ../../nbs/training/05_likelihoods.ipynb #19567cba
+# %% ../../nbs/training/05_likelihoods.ipynb #85799797
 @patch
 def expected(self:OrdinalLikelihood,
     score:torch.Tensor, # `[...]`
@@ -56,11 +56,11 @@ def expected(self:OrdinalLikelihood,
     values:torch.Tensor, # A number for each level, `[K]`
 ) -> torch.Tensor: # `[...]`
     "The expected value of `values`."
-    steps, odds = values.diff(), (-score).exp()
-    out = values[0] + steps[0]/(1 + odds)
+    steps, cut = values.diff(), -score
+    out = values[-1] - steps[0]*cut.sigmoid()
     for r, step in zip(raw.unbind(-1), steps[1:]):
-        odds.addcmul_(odds, r.exp())
-        out.addcdiv_(step, 1 + odds)
+        cut += F.softplus(r)
+        out.addcmul_(step, cut.sigmoid(), value=-1)
     return out
 
 # %% ../../nbs/training/05_likelihoods.ipynb #a122c09c

@@ -435,7 +435,7 @@ def forward(self:Posterior,
     pieces = zip(x_cat.split(size), x_cont.split(size))
     return torch.cat([self.samples(x, c).logsumexp(0) - math.log(len(self)) for x, c in pieces])
 
-# %% ../../nbs/training/06_posterior.ipynb #2239f03c
+# %% ../../nbs/training/06_posterior.ipynb #bc080cdf
 @patch
 def expected(self:Posterior,
     rows:torch.Tensor, # Rows of users, int64 `[n]`
@@ -444,10 +444,10 @@ def expected(self:Posterior,
     "The expected value of `values` for all items, without context."
     k, n_items = self.n_factors, self.items.shape[1]
     out = torch.zeros(len(rows), n_items, device=self.items.device)
-    size = max(1, 2**17//n_items)
+    size = max(1, min(2**17//n_items, len(rows)//(self.n_classes + 1)))
     for at, some in zip(out.split(size), rows.split(size)):
-        for users, items, raw, weights in zip(self.users[:, some], self.items, self.raw, self.weights):
-            users, items = users.float(), items.float()
+        for users, items, raw, weights in zip(self.users, self.items, self.raw, self.weights):
+            users, items = users[some].float(), items.float()
             score = torch.addmm(items[:, k] + weights[0], users[:, :k], items[:, :k].T).add_(users[:, k:k+1])
             if users.shape[1] == k + 1: raw = raw.float().expand(*score.shape, -1)
             else:                                                             # each raw parameter is contiguous
