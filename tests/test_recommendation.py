@@ -99,7 +99,8 @@ def test_memory_is_bounded_by_the_chunk(name, chunk):
     # they sum over the training pairs, once a batch: a table of their owners
     sets = [m for m in model.modules() if isinstance(m, SetEmbedding)]
     own = max([2*len(m.key) for m in sets] + [m.shape[0]*m.weight.shape[-1] for m in sets], default=0)
-    if hasattr(model, 'samples'):                 # a table of one sample, and the rows of the first two pairs in all samples
+    # a table of one sample, and the rows of the first two pairs in all samples
+    if hasattr(model, 'samples'):
         own = max(model.items[0].numel(), 2*model.users[:, 0].numel())
     assert 0 < seen.most <= max(chunk*dls.n_items, own)
 
