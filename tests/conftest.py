@@ -45,6 +45,11 @@ def pytest_collection_modifyitems(config, items):
     items[:] = [item for tests in dealt for item in tests]
 
 
+def pytest_report_header(config):
+    if config.option.markexpr == 'not study':
+        return 'left out: the outputs of six studies that train for minutes; `pytest -m study` runs them'
+
+
 def quick(entries):
     "Entries with two of those that are sampled, in few steps: the others differ by what they are told."
     kept = {m: e for m, e in entries.items() if e.trainer != 'posterior' or m in ('posterior_ids', 'posterior_times')}

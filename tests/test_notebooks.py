@@ -28,24 +28,30 @@ def short_name(path): return re.sub(r'^\d+[a-z]?_', '', path.stem)
 
 # The notebooks that take longer than a few seconds on one core, and how long.
 LONG = dict(loop=10, stack=10, posthoc=11, context=5, published=3, cli=9, storage=8, comparison=20, fit=20, models=10,
-            ranking=8,
-            predictions=7, recommender=5, index=6, your_own_model=30,
-            keep_a_model=6, your_own_ratings=4, which_door=3, reproduce_our_table=3,
-            nets_and_cross_entropy=45, probability_as_loss=33, fastai_in_plain_pytorch=26, top_50_for_every_user=24,
-            cross_entropy_dot_product=18, one_epoch_is_not_one_pass=16)
+            ranking=8, predictions=7, recommender=5, index=6, your_own_model=30, posterior=9, mixing=5,
+            keep_a_model=6, your_own_ratings=4, which_door=3, reproduce_our_table=3)
+# Studies whose models train for longer than all other pages together; `pytest -m study` runs them.
+STUDIES = dict(nets_and_cross_entropy=45, probability_as_loss=33, fastai_in_plain_pytorch=26, top_50_for_every_user=24,
+               cross_entropy_dot_product=18, one_epoch_is_not_one_pass=16)
 # run in a new kernel, as JupyterLab starts it; the others are forked, see forked.py
-FRESH = {'index.ipynb',
+FRESH = {'index.ipynb', 'guides/your_own_model.ipynb',
          # shows fastprogress's table, which is text where fastprogress was imported before the kernel
          'scoring/02_predictions.ipynb'}
 
 
+def marks_of(path):
+    "What a notebook is marked with: long, or a study that trains for long."
+    name = short_name(path)
+    if name in STUDIES: return [pytest.mark.slow(STUDIES[name]), pytest.mark.study]
+    return [pytest.mark.slow(LONG[name])] if name in LONG else []
+
+
 def marked(paths):
     "The notebooks as parameters, the long ones marked."
-    return [pytest.param(p, id=name_of(p), marks=[pytest.mark.slow(LONG[short_name(p)])] if short_name(p) in LONG
-                         else []) for p in paths]
+    return [pytest.param(p, id=name_of(p), marks=marks_of(p)) for p in paths]
 
 
-def test_the_long_notebooks_are_there(): assert LONG.keys() <= {short_name(p) for p in NOTEBOOKS}
+def test_the_long_notebooks_are_there(): assert {*LONG, *STUDIES} <= {short_name(p) for p in NOTEBOOKS}
 
 
 def without_times(text):

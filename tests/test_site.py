@@ -302,7 +302,7 @@ def test_search_finds_cross_entropy(opened):
     assert 'cross-entropy' in page.locator('main').inner_text().lower() and not page.wrong
 
 
-@pytest.mark.parametrize('words, where', [('fit_one_cycle', 'training/loop.html#fit_one_cycle'),
+@pytest.mark.parametrize('words, where', [('fit_stack', 'training/stack.html#fit_stack'),
                                           ('CumulativeLogit', 'models/heads.html#cumulativelogit'),
                                           ('glossary', 'glossary.html')])
 def test_search_goes_to_the_place_that_has_the_name(opened, words, where):

@@ -140,13 +140,14 @@ def data(data):
                f'{len(r):,} ratings from {r.rating.min():g} to {r.rating.max():g} by {r.user.nunique():,} users '
                f'of {r["item"].nunique():,} items ({r.title.nunique():,} titles)')
 
-# %% ../../nbs/use/07_cli.ipynb #49a82e1b
+# %% ../../nbs/use/07_cli.ipynb #c4310deb
 class _WithModels(click.Command):
     "A command whose help ends with the models of the registry and an example."
     def format_epilog(self, ctx, formatter):
         from movielens_ce.compare.entries import DEFAULT_MODELS, MODELS
         groups = {('searched', 'shared'): 'Models with settings from one common search',
                   ('book',): 'Models with the settings of those who proposed them',
+                  ('posterior',): 'Averages over the posterior, without settings to search',
                   ('fastai',): "fastai's models; ..._once uses loaders that show each rating once an epoch"}
         option = next(p.opts[0] for p in self.params if p.name in ('model', 'models'))
         with formatter.section(f'Models ({option})'):
