@@ -333,7 +333,7 @@ NETFLIX = '1:\n1488844,3,2005-09-06\n0822109,5,2005-05-13\n2:\n1488844,4,2005-09
 
 
 @pytest.mark.parametrize('text', [NETFLIX.encode(), NETFLIX.replace('\n', '\r\n').encode(),
-                                  gzip.compress(NETFLIX.encode())])
+                                  gzip.compress(NETFLIX.encode())], ids=['text', 'windows', 'gz'])
 def test_blocks_of_netflix(text, tmp_path):
     (tmp_path/'combined_data_1.txt').write_bytes(text)
     ratings = load_ratings(tmp_path/'combined_data_1.txt')
