@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_report_header(config):
     if config.option.markexpr == 'not study':
-        return 'left out: the outputs of six studies that train for minutes; `pytest -m study` runs them'
+        return 'left out: six studies and two models that train for minutes; `pytest -m study` runs them'
 
 
 def quick(entries):

@@ -316,7 +316,7 @@ whole_files = settings(deadline=None, suppress_health_check=[HealthCheck.functio
 
 
 @pytest.mark.slow(6)
-@settings(whole_files, max_examples=80)
+@settings(whole_files, max_examples=40)
 @any_file
 def test_train_on_any_file(text, model, duplicates, data, tmp_path_factory):
     from movielens_ce.use.storage import load_model
@@ -340,7 +340,7 @@ def test_train_on_any_file(text, model, duplicates, data, tmp_path_factory):
 
 
 @pytest.mark.slow(12)
-@settings(whole_files, max_examples=60)
+@settings(whole_files, max_examples=30)
 @any_file
 def test_compare_on_any_file(text, model, duplicates, data, tmp_path_factory):
     folder, fold = tmp_path_factory.mktemp('any'), data.draw(st.sampled_from(['random:0', '1', 'time', 'ua']))
