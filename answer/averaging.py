@@ -28,7 +28,7 @@ SAMPLED = tuple(m for m, e in MODELS.items() if e.trainer == 'posterior')
 SHOWN = 'model', 'fold', 'rmse', 'mae', 'accuracy', 'nll', 'train_seconds'
 
 
-def path(ratings, columns):
+def path(ratings):
     "A row for each sample of `posterior_ids` on fold 1."
     splits = make_fold(1, ratings)
     fitted, = train(MODELS['posterior_ids'], ratings, splits)
@@ -63,5 +63,5 @@ def main(out, jobs):
     metrics = [m for m in ('nll', 'rmse', 'accuracy') if METRICS[m].row_loss]
     differences = paired(on_folds.losses, metrics, [(c.b, c.a) for c in AVERAGING], tests=True)
     write([('averaging', table), ('averaging_diff', differences),
-           ('averaging_path', pd.DataFrame(path(ml.ratings, columns))),
+           ('averaging_path', pd.DataFrame(path(ml.ratings))),
            ('averaging_group', pd.concat(by_user(on_folds, ml.ratings)))])

@@ -1,6 +1,6 @@
 """The plan of the answer: which entries are run, what is compared, and what counts as a difference. It was committed
-before the runs that it
-governs. The scripts that make and analyse them import it, and the study *The plan* shows it."""
+before the runs that it governs. The scripts that make and analyse them import it, and the study *The plan* shows
+it."""
 from dataclasses import dataclass
 
 from movielens_ce.compare.entries import MODELS, grid_entry
@@ -64,9 +64,8 @@ def named(*words, by='rmse'):
 
 def arms():
     """All entries of loss × head × score. A score that is trained by squared error has no head in training, so that
-    its heads come
-    afterwards. A score that is trained by likelihood has a cumulative logit in training; afterwards its heads are
-    fitted to the mean that it predicts."""
+    its heads come afterwards. A score that is trained by likelihood has a cumulative logit in training; afterwards its
+    heads are fitted to the mean that it predicts."""
     for of in SCORES.values():
         yield from (named(*of, 'mse', head, 'after') for head in HEADS)
         yield from (named(*of, 'ce', head, 'trained') for head in TRAINED)
